@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gatepost: one command tree. Each command's module is imported only when it is called.
+
+Client commands come from cli/, local ones from the rooms that do the work.
+"""
+
+import sys
+
+import cyclopts
+
+from muster import __version__
+
+app = cyclopts.App(
+    name="muster",
+    help="Rack it, cable it, power it on: know it.",
+    version=__version__,
+    # Machines' texts are shown as they are; nothing in them is markup.
+    help_format="plaintext",
+)
+
+_COMMANDS = {
+    "serve": ("muster.server.commands:serve", "Serve machines and people until stopped."),
+    "settings": ("muster.server.commands:settings", "Explain every setting and its origin."),
+    "doctor": ("muster.server.commands:doctor", "Check interface, ports, image, clock, tools."),
+    "image": ("muster.images.commands:app", "Build and keep the ephemeral OS."),
+    "lab": ("muster.lab.commands:app", "A virtual rack to try everything in."),
+    "login": ("muster.cli.login:login", "Sign in and keep an API key."),
+    "logout": ("muster.cli.login:logout", "Forget the API key and make it useless."),
+    "machines": ("muster.cli.machines:machines", "List machines."),
+    "show": ("muster.cli.show:show", "One machine: hardware, runs, last boot's timeline."),
+    "boots": ("muster.cli.show:boots", "Attempts to start, also of unknown machines."),
+    "commission": ("muster.cli.verbs:commission", "Accept a machine and commission it."),
+    "abort": ("muster.cli.verbs:abort", "End what a machine is doing."),
+    "accept": ("muster.cli.verbs:accept", "Permit a held machine to send its data."),
+    "deny": ("muster.cli.verbs:deny", "Refuse a New machine."),
+    "delete": ("muster.cli.verbs:delete", "Forget a machine."),
+    "rename": ("muster.cli.verbs:rename", "Give a machine another name."),
+    "power": ("muster.cli.verbs:power", "Switch a machine on, off or off and on."),
+    "power-driver": ("muster.cli.verbs:power_driver", "Say how a machine is switched."),
+    "logs": ("muster.cli.logs:logs", "What a machine's scripts printed."),
+    "events": ("muster.cli.logs:events", "What happened."),
+    "demo": ("muster.lab.demo:demo", "Watch virtual bare machines become Ready."),
+}
+
+for _name, (_target, _help) in _COMMANDS.items():
+    app.command(_target, name=_name, help=_help)
+
+
+def main() -> None:
+    """Run the command; its return value is the exit status."""
+    result = app()
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python3 -I agent.pyz run`: reads its configuration and works until the run is over.
+
+The configuration is one JSON file (written by the seed): {"server": URL, "nonce": TEXT}. All
+state is in memory files beside it, so a restarted agent goes on where it was.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from muster.agent.session import Session, say
+
+FOLDER = Path("/run/muster")
+
+
+def main(argv: list[str]) -> int:
+    """Run the session in the folder named by argv[0]; 0 when the server has every event."""
+    folder = Path(argv[0]) if argv else FOLDER
+    try:
+        config = json.loads((folder / "agent.json").read_text())
+        server, nonce = str(config["server"]), str(config["nonce"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        say(f"cannot start: {folder}/agent.json: {error!r}")
+        return 2
+    after = Session(folder, server, nonce).work()
+    say(f"finished: {after}")
+    if after == "poweroff" and config.get("power", True):
+        # Not waited for: the unit that runs this is among those that end.
+        subprocess.run(["systemctl", "poweroff", "--no-block"], check=False, timeout=30)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

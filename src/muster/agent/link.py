@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The line to the server: one request, or a request repeated for ever with back-off and jitter."""
+
+import http.client
+import json
+import random
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+_TIMEOUT = 20.0
+_ANSWER_LIMIT = 32 * 1024 * 1024
+_LONGEST_WAIT = 15.0
+
+
+class LinkError(Exception):
+    """Base of what the line raises.
+
+    LinkError
+    ├── Unreachable   no answer, or one that says "later" (5xx, 429): worth repeating
+    └── Refused       an answer that repeating will not change; `status` is HTTP's
+    """
+
+
+class Unreachable(LinkError):
+    """No usable answer now; `wait` is what the server asked for in seconds, else 0."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class Refused(LinkError):
+    """The server understood and said no."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"HTTP {status}: {message}")
+        self.status = status
+
+
+class Link:
+    """Requests to one server; `token` is the session's, once there is one."""
+
+    def __init__(self, server: str, say: Callable[[str], None]) -> None:
+        self.server = server.rstrip("/")
+        self.token = ""
+        self._say = say
+
+    def once(self, path: str, body: bytes | None = None) -> bytes:
+        """GET, or POST with a body; raises Unreachable or Refused."""
+        request = urllib.request.Request(self.server + path, data=body)
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+                content: bytes = answer.read(_ANSWER_LIMIT)
+                return content
+        except urllib.error.HTTPError as error:
+            raise _http_error(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"{path}: {error}") from error
+
+    def until_answered(
+        self, path: str, body: bytes | None = None, *, stop: threading.Event | None = None
+    ) -> bytes:
+        """Repeat `once` until there is an answer; raises Refused, or Unreachable after `stop`."""
+        wait = 0.5
+        stop = stop or threading.Event()
+        while True:
+            try:
+                return self.once(path, body)
+            except Unreachable as error:
+                if stop.is_set():
+                    raise
+                # Half of the wait is chance, so that a hall of machines does not come at once.
+                pause = max(error.wait, wait * (0.5 + random.random() / 2))
+                self._say(f"{error}; again in {pause:.1f} s")
+                stop.wait(pause)
+                wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def _http_error(error: urllib.error.HTTPError) -> LinkError:
+    with error:
+        try:
+            said = json.loads(error.read(65536))
+            message = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
+        except (ValueError, OSError, http.client.HTTPException):
+            message = str(error.reason)
+    if error.code >= 500 or error.code in (408, 429):
+        asked = error.headers.get("Retry-After", "")
+        return Unreachable(
+            f"HTTP {error.code}: {message}", float(asked) if asked.isdigit() else 0.0
+        )
+    return Refused(error.code, message)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks: the owner of the API key in the header, with at least the role a route needs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from muster.lifecycle import people
+from muster.lifecycle.secrets import Forbidden
+from muster.store.engine import Store
+from muster.store.people import User
+
+AnyRequest = Request[object, object, State]
+SECURITY: list[dict[str, list[str]]] = [{"apiKey": []}]
+
+
+def key_of(request: AnyRequest) -> str:
+    """The key in `Authorization: Bearer KEY`; raises Forbidden when there is none."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise Forbidden(
+            "this needs an API key: header Authorization: Bearer KEY (muster login makes one)",
+            status=401,
+        )
+    return key.strip()
+
+
+def role(least: str) -> dict[str, Provide]:
+    """The dependency `user` for routes that need this role or a higher one."""
+    return {"user": Provide(_at_least(least))}
+
+
+def _at_least(least: str) -> Callable[..., Awaitable[User]]:
+    async def user(request: AnyRequest, store: Store) -> User:
+        found = await asyncio.to_thread(people.owner_of, store, key_of(request))
+        if people.ROLES.index(found.role) < people.ROLES.index(least):
+            raise Forbidden(
+                f"{found.name} is {found.role}; this needs the role {least}", status=403
+            )
+        return found
+
+    return user

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines: list, show, and the verbs of a person."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Literal
+
+from litestar import Response, delete, get, patch, post, put
+from litestar.params import Parameter
+
+from muster.api import shapes
+from muster.api.access import role
+from muster.api.shapes import BootShown, Machines, MachineShown, RunShown
+from muster.lifecycle import commission, power
+from muster.lifecycle.policy import Policy
+from muster.machine.states import State
+from muster.power import drivers
+from muster.store import boots, machines, runs
+from muster.store.engine import Missing, Store
+from muster.store.people import User
+
+Reference = Annotated[str, Parameter(max_length=63, description="A machine's id or name.")]
+PATH = "/machines/{reference:str}"
+
+
+@get("/machines", sync_to_thread=True)
+def list_machines(
+    store: Store,
+    user: User,
+    in_state: Annotated[State | None, Parameter(query="state")] = None,
+    after: Annotated[str, Parameter(max_length=63)] = "",
+    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+) -> Machines:
+    """Machines by name, a page at a time."""
+    with store.read() as tx:
+        found = machines.some(tx, state=in_state or "", after=after, limit=limit)
+        macs = machines.macs_of(tx, [machine.id for machine in found])
+    items = [shapes.machine(machine, macs[machine.id]) for machine in found]
+    return Machines(items, found[-1].name if len(found) == limit else "")
+
+
+@get(PATH, sync_to_thread=True)
+def show_machine(reference: Reference, store: Store, user: User) -> MachineShown:
+    """One machine."""
+    return _shown(store, reference)
+
+
+@get(PATH + "/boots", sync_to_thread=True)
+def machine_boots(
+    reference: Reference,
+    store: Store,
+    user: User,
+    limit: Annotated[int, Parameter(ge=1, le=100)] = 10,
+) -> list[BootShown]:
+    """Its boots with their timelines, newest first."""
+    with store.read() as tx:
+        found = boots.some(tx, machine=machines.find(tx, reference).id, limit=limit)
+        lines = boots.timeline(tx, [boot.id for boot in found])
+    return [shapes.boot(boot, lines[boot.id]) for boot in found]
+
+
+@get(PATH + "/runs", sync_to_thread=True)
+def machine_runs(
+    reference: Reference,
+    store: Store,
+    user: User,
+    limit: Annotated[int, Parameter(ge=1, le=100)] = 10,
+) -> list[RunShown]:
+    """Its runs with their results, newest first."""
+    with store.read() as tx:
+        found = runs.some(tx, machines.find(tx, reference).id, limit=limit)
+        return [shapes.run(run, runs.results_of(tx, run.id)) for run in found]
+
+
+@get(PATH + "/resources", sync_to_thread=True, media_type="application/json")
+def machine_resources(reference: Reference, store: Store, user: User) -> Response[bytes]:
+    """The newest inventory document, byte for byte as the machine sent it."""
+    with store.read() as tx:
+        machine = machines.find(tx, reference)
+        body = runs.newest_document(tx, machine.id)
+    if body is None:
+        raise Missing(f"{machine.name} has sent no resources document yet")
+    return Response(body, media_type="application/json")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """`name`: a DNS label."""
+
+    name: str
+
+
+@patch(PATH, sync_to_thread=True, dependencies=role("operator"))
+def change_machine(
+    reference: Reference, data: Changes, store: Store, user: User, now: datetime
+) -> MachineShown:
+    """Rename a machine."""
+    commission.rename(store, reference, data.name, actor=user.name, now=now)
+    return _shown(store, data.name)
+
+
+@delete(PATH, sync_to_thread=True, dependencies=role("operator"))
+def delete_machine(reference: Reference, store: Store, user: User, now: datetime) -> None:
+    """Forget a machine; its events stay."""
+    commission.delete(store, reference, actor=user.name, now=now)
+
+
+@dataclass(frozen=True)
+class Commissioning:
+    """`enable_ssh` keeps the machine on afterwards, open to the operator's SSH keys."""
+
+    enable_ssh: bool = False
+
+
+@post(PATH + "/commission", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+def start_commissioning(
+    reference: Reference,
+    store: Store,
+    policy: Policy,
+    user: User,
+    now: datetime,
+    data: Commissioning | None = None,
+) -> RunShown:
+    """Accept a machine, switch it on, run every commissioning script."""
+    options = commission.Options(enable_ssh=data.enable_ssh if data else False)
+    run = commission.start(store, policy, reference, options, actor=user.name, now=now)
+    with store.read() as tx:
+        return shapes.run(runs.find(tx, run), runs.results_of(tx, run))
+
+
+@post(PATH + "/abort", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+def abort(
+    reference: Reference, store: Store, policy: Policy, user: User, now: datetime
+) -> MachineShown:
+    """End the machine's open run; its former state comes back."""
+    commission.abort(store, policy, reference, actor=user.name, now=now)
+    return _shown(store, reference)
+
+
+@post(PATH + "/accept", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+def accept(reference: Reference, store: Store, user: User, now: datetime) -> MachineShown:
+    """Permit a machine that is held to send its data."""
+    commission.accept(store, reference, actor=user.name, now=now)
+    return _shown(store, reference)
+
+
+@dataclass(frozen=True)
+class Denial:
+    """`reason` is shown on the machine's console."""
+
+    reason: str = ""
+
+
+@post(PATH + "/deny", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+def deny(
+    reference: Reference, data: Denial, store: Store, user: User, now: datetime
+) -> MachineShown:
+    """Refuse a New machine."""
+    commission.deny(store, reference, reason=data.reason[:500], actor=user.name, now=now)
+    return _shown(store, reference)
+
+
+@dataclass(frozen=True)
+class PowerSwitch:
+    """A driver's name and its parameters, as MAAS names them."""
+
+    driver: str
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@put(PATH + "/power", sync_to_thread=True, dependencies=role("operator"))
+def set_power(
+    reference: Reference, data: PowerSwitch, store: Store, user: User, now: datetime
+) -> MachineShown:
+    """How this machine is switched from outside."""
+    parameters = drivers.check(data.driver, data.parameters)
+    commission.set_power(store, reference, data.driver, parameters, actor=user.name, now=now)
+    return _shown(store, reference)
+
+
+@post(
+    PATH + "/power/{goal:str}",
+    status_code=202,
+    sync_to_thread=True,
+    dependencies=role("operator"),
+)
+def ask_power(
+    reference: Reference,
+    goal: Literal["on", "off", "cycle"],
+    store: Store,
+    policy: Policy,
+    user: User,
+    now: datetime,
+) -> MachineShown:
+    """Switch a machine; the outcome is an event."""
+    power.ask(store, policy, reference, goal, actor=user.name, now=now)
+    return _shown(store, reference)
+
+
+def _shown(store: Store, reference: str) -> MachineShown:
+    with store.read() as tx:
+        machine = machines.find(tx, reference)
+        return shapes.machine(machine, machines.macs_of(tx, [machine.id])[machine.id])
+
+
+ROUTES = [
+    list_machines,
+    show_machine,
+    machine_boots,
+    machine_runs,
+    machine_resources,
+    change_machine,
+    delete_machine,
+    start_commissioning,
+    abort,
+    accept,
+    deny,
+    set_power,
+    ask_power,
+]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes dnsmasq's configuration: DHCP, proxyDHCP or nothing, and TFTP for the loaders only.
+
+The configuration is the same for every machine; what one machine shall do is decided in the HTTP
+answer to iPXE, so any other DHCP server can stand in for this one.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from muster.boot.arch import CLIENTS
+
+Mode = Literal["own", "proxy", "none"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The network that machines boot on; `address` is ours with its prefix, "10.0.0.1/24"."""
+
+    interface: str
+    address: str
+    pool: str = ""
+    router: str = ""
+    dns: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        """The segment's network."""
+        return ipaddress.IPv4Interface(self.address).network
+
+    @property
+    def ip(self) -> str:
+        """Our address without the prefix."""
+        return str(ipaddress.IPv4Interface(self.address).ip)
+
+    def range(self) -> tuple[str, str]:
+        """The pool as first and last address; by default the upper half of the network."""
+        if self.pool:
+            first, _, last = self.pool.partition(",")
+            return first.strip(), last.strip()
+        hosts = self.network
+        return str(hosts[hosts.num_addresses // 2]), str(hosts[-2])
+
+
+class BadPool(ValueError):
+    """The pool is not two addresses of the segment, in order."""
+
+
+def check_pool(segment: Segment) -> None:
+    """Raise BadPool, saying what is wrong with the pool."""
+    first, last = segment.range()
+    try:
+        low, high = ipaddress.IPv4Address(first), ipaddress.IPv4Address(last)
+    except ValueError as error:
+        raise BadPool(f"dhcp_pool {segment.pool!r}: {error}; write FIRST,LAST") from error
+    if low not in segment.network or high not in segment.network or low > high:
+        raise BadPool(f"dhcp_pool {first},{last} is no range inside {segment.network}")
+
+
+def configuration(segment: Segment, mode: Mode, *, url: str, folder: Path) -> str:
+    """dnsmasq.conf for one segment; `folder` holds tftp/ and the leases."""
+    lines = [
+        "# Written by muster at every start; changes are lost. Options: dnsmasq(8).",
+        "port=0",
+        f"interface={segment.interface}",
+        "bind-interfaces",
+        "except-interface=lo",
+        "no-resolv",
+        "no-hosts",
+        "no-ping",
+        "log-dhcp",
+        "keep-in-foreground",
+        "log-facility=-",
+        "pid-file=",
+        "user=root",
+        "group=root",
+        f"dhcp-leasefile={folder}/leases",
+        "enable-tftp",
+        f"tftp-root={folder}/tftp",
+        "tftp-no-fail",
+        "dhcp-match=set:ipxe,175",
+        "dhcp-userclass=set:ipxe,iPXE",
+        f"dhcp-boot=tag:ipxe,{url}/boot/start.ipxe",
+        # iPXE need not wait for a proxyDHCP offer that will not come (ipxe.org/cfg/no-pxedhcp).
+        "dhcp-option=encap:175,176,1b",
+    ]
+    lines += _own(segment, url) if mode == "own" else _proxy(segment, url)
+    return "\n".join(lines) + "\n"
+
+
+def _own(segment: Segment, url: str) -> list[str]:
+    first, last = segment.range()
+    lines = [
+        "dhcp-authoritative",
+        # Dell's PXE gives up on a NAK, which a hashed address gets after a short lease.
+        "dhcp-sequential-ip",
+        f"dhcp-range={first},{last},{segment.network.netmask},1h",
+        f"dhcp-option=option:router{',' if segment.router else ''}{segment.router}",
+        f"dhcp-option=option:dns-server{''.join(',' + server for server in segment.dns)}",
+    ]
+    for client in CLIENTS:
+        tag = f"arch{client.number}"
+        lines.append(f"dhcp-match=set:{tag},option:client-arch,{client.number}")
+        if not client.loader:
+            continue
+        if client.by_http:
+            # UEFI HTTP clients take an offer only when option 60 comes back (UEFI 2.10, 24.7.3).
+            lines.append(f"dhcp-option-force=tag:{tag},tag:!ipxe,60,HTTPClient")
+            lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{url}/boot/loader/{client.loader}")
+        else:
+            lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{client.loader}")
+    return lines
+
+
+def _proxy(segment: Segment, url: str) -> list[str]:
+    """Beside another server that gives the addresses; dnsmasq cannot answer UEFI HTTP so."""
+    loaders = {client.number: client.loader for client in CLIENTS if client.loader}
+    return [
+        f"dhcp-range={segment.network.network_address},proxy,{segment.network.netmask}",
+        f'pxe-service=tag:!ipxe,x86PC,"muster",{loaders[0]}',
+        f'pxe-service=tag:!ipxe,X86-64_EFI,"muster",{loaders[7]}',
+        f'pxe-service=tag:!ipxe,BC_EFI,"muster",{loaders[9]}',
+        f'pxe-service=tag:ipxe,x86PC,"muster",{url}/boot/start.ipxe',
+        f'pxe-service=tag:ipxe,X86-64_EFI,"muster",{url}/boot/start.ipxe',
+    ]

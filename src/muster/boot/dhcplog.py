@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads dnsmasq's log (log-dhcp) line by line into what matters for a timeline.
+
+Lines of one exchange share a transaction number and come in a fixed order: the message with the
+MAC first, then details ("vendor class: PXEClient:Arch:00007:UNDI:003000"). See dnsmasq's
+src/log.c and rfc2131.c.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from muster.boot.arch import client
+
+_LINE = re.compile(r"dnsmasq-dhcp(?:\[\d+\])?: (?P<xid>\d+) (?P<rest>.*)")
+_MESSAGE = re.compile(
+    r"DHCP(?P<kind>[A-Z]+)\((?P<interface>\S+)\) (?:(?P<ip>[0-9.]+) )?(?P<mac>[0-9a-f:]{17})"
+)
+_TFTP_SENT = re.compile(r"dnsmasq-tftp(?:\[\d+\])?: sent (?P<file>\S+) to (?P<ip>[0-9.]+)")
+_TFTP_FAILED = re.compile(
+    r"dnsmasq-tftp(?:\[\d+\])?: (?P<why>failed sending|file) (?P<file>\S+)"
+    r"(?: to (?P<ip>[0-9.]+)| not found for (?P<ip2>[0-9.]+))"
+)
+_NETBOOT = re.compile(r"(?:PXE|HTTP)Client(?::Arch:(?P<arch>\d+))?")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A netboot client sent DISCOVER; iPXE does so too, as the second client of a boot."""
+
+    mac: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Loader:
+    """TFTP sent a file, or failed to."""
+
+    mac: str
+    detail: str
+    failed: bool = False
+
+
+@dataclass
+class _Exchange:
+    mac: str
+    kind: str
+    client: str = ""
+    ipxe: bool = False
+
+
+@dataclass
+class Reader:
+    """Remembers what is needed between lines; bounded."""
+
+    addresses: dict[str, str] = field(default_factory=dict)
+    _exchanges: dict[str, _Exchange] = field(default_factory=dict)
+
+    def read(self, line: str) -> Asked | Loader | None:
+        """What this line completes, if anything."""
+        if found := _LINE.search(line):
+            return self._dhcp(found["xid"], found["rest"])
+        if found := _TFTP_SENT.search(line):
+            return self._tftp(found["ip"], f"{_name(found['file'])} sent by TFTP", failed=False)
+        if found := _TFTP_FAILED.search(line):
+            ip = found["ip"] or found["ip2"]
+            what = "is missing on the server" if found["why"] == "file" else "was not received"
+            return self._tftp(ip, f"{_name(found['file'])} {what}", failed=True)
+        return None
+
+    def _dhcp(self, xid: str, rest: str) -> Asked | None:
+        if message := _MESSAGE.match(rest):
+            kind, mac, ip = message["kind"], message["mac"], message["ip"]
+            if kind == "DISCOVER":
+                _bound(self._exchanges)
+                self._exchanges[xid] = _Exchange(mac, kind)
+            elif kind in ("OFFER", "ACK") and ip:
+                _bound(self.addresses)
+                self.addresses[ip] = mac
+                if kind == "OFFER":
+                    return self._offered(xid, ip)
+            return None
+        exchange = self._exchanges.get(xid)
+        if exchange is not None:
+            if rest.startswith("vendor class:") and (pxe := _NETBOOT.search(rest)):
+                exchange.client = client(int(pxe["arch"])).name if pxe["arch"] else "PXE client"
+            elif rest.startswith("user class:") and "iPXE" in rest:
+                exchange.ipxe = True
+        return None
+
+    def _offered(self, xid: str, ip: str) -> Asked | None:
+        exchange = self._exchanges.pop(xid, None)
+        if exchange is None or not exchange.client:
+            # An operating system's own DHCP is not the beginning of a boot.
+            return None
+        who = "iPXE" if exchange.ipxe else exchange.client
+        return Asked(exchange.mac, f"{who}: offered {ip}")
+
+    def _tftp(self, ip: str, detail: str, *, failed: bool) -> Loader | None:
+        mac = self.addresses.get(ip)
+        return Loader(mac, detail, failed) if mac else None
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _bound(table: dict[str, object] | dict[str, str] | dict[str, _Exchange]) -> None:
+    """Forget the oldest half before a flood of forged packets fills the memory."""
+    if len(table) > 20000:
+        for key in list(table)[:10000]:
+            del table[key]

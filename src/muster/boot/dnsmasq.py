@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps one dnsmasq running as a child and hands its log lines on.
+
+A child that ends is started again with back-off; one that cannot start at all says why in words
+of ours, because "failed to bind DHCP server socket" does not tell a person what to do.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger("dnsmasq")
+
+_RIGHTS = "DHCP needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE"
+_REMEDIES = {
+    "Address already in use": (
+        "another DHCP or TFTP server runs on this machine (UDP 67 or 69 is taken): stop it, or"
+        " start muster with --dhcp none"
+    ),
+    "unknown interface": "the network interface is missing: see 'ip link'",
+    "Operation not permitted": _RIGHTS,
+    "Permission denied": _RIGHTS,
+}
+
+
+class DhcpError(Exception):
+    """DHCP cannot be served; the message says why and what to do."""
+
+
+class Dnsmasq:
+    """One child; `on_line` gets every log line."""
+
+    def __init__(
+        self, configuration: str, folder: Path, on_line: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._folder = folder
+        self._on_line = on_line
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._last_lines: list[str] = []
+        self._started = asyncio.Event()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / "dnsmasq.conf"
+        self._file.write_text(configuration)
+
+    async def start(self) -> None:
+        """Returns when dnsmasq serves; raises DhcpError when it cannot."""
+        program = shutil.which("dnsmasq", path="/usr/sbin:/usr/local/sbin:/sbin:/usr/bin")
+        if program is None:
+            raise DhcpError("dnsmasq is not installed: apt-get install dnsmasq-base")
+        self._program = program
+        await self._spawn()
+        ended = asyncio.ensure_future(self._require().wait())
+        started = asyncio.ensure_future(self._started.wait())
+        reading = asyncio.create_task(self._read())
+        await asyncio.wait({ended, started}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if not self._started.is_set():
+            await asyncio.wait({reading}, timeout=1)
+            await self.stop()
+            raise DhcpError(_explain(self._last_lines))
+        self._keeper = asyncio.create_task(self._keep(reading))
+
+    async def stop(self) -> None:
+        """End the child; it is gone when this returns."""
+        if self._keeper:
+            self._keeper.cancel()
+        process = self._process
+        if process is not None and process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), 5)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    async def _spawn(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            self._program,
+            f"--conf-file={self._file}",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    def _require(self) -> asyncio.subprocess.Process:
+        assert self._process is not None
+        return self._process
+
+    async def _read(self) -> None:
+        stream = self._require().stderr
+        assert stream is not None
+        while line := await stream.readline():
+            text = line.decode(errors="replace").rstrip()
+            self._last_lines = [*self._last_lines[-9:], text]
+            if "DHCP" in text or "started" in text:
+                # dnsmasq says its ranges once its sockets are bound.
+                self._started.set()
+            await self._on_line(text)
+
+    async def _keep(self, reading: asyncio.Task[None]) -> None:
+        """Start it again whenever it ends, ever more slowly while it does not stay up."""
+        wait = 0.5
+        while True:
+            await self._require().wait()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+            log.error("dnsmasq ended", why=_explain(self._last_lines), again_in_s=wait)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, 30)
+            await self._spawn()
+            reading = asyncio.create_task(self._read())
+
+
+def _explain(lines: list[str]) -> str:
+    said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    said = said.replace("dnsmasq: ", "", 1).strip()
+    for sign, remedy in _REMEDIES.items():
+        if any(sign in line for line in lines):
+            return f"dnsmasq: {said}: {remedy}"
+    return f"dnsmasq: {said}"

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Renders the scripts that iPXE runs. Nothing here decides; lifecycle.enlist.plan_boot did."""
+
+import re
+
+from muster.images.manifest import Manifest
+from muster.lifecycle.enlist import BootPlan
+from muster.lifecycle.policy import Policy
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9 .,:;'()/_-]+")
+
+
+def start(policy: Policy) -> str:
+    """The first script, the same for everybody: iPXE fills in who it is and asks again.
+
+    A DHCP boot file name is not expanded by iPXE, a script is; ${netX} is the NIC that was used.
+    """
+    query = (
+        "uuid=${uuid}&mac=${netX/mac}&serial=${serial:uristring}"
+        "&arch=${buildarch}&firmware=${platform}"
+    )
+    return f"""#!ipxe
+:again
+chain --replace {policy.url}/boot/ipxe?{query} || goto failed
+:failed
+echo muster: no answer from {policy.url}: asking again in 3 s
+sleep 3
+goto again
+"""
+
+
+def script(plan: BootPlan, policy: Policy, image: Manifest | None) -> str:
+    """The answer for one machine."""
+    told = f"echo muster: boot {plan.boot}: {plan.purpose}: {_UNSAFE.sub(' ', plan.reason)[:300]}"
+    if not plan.nonce or image is None:
+        # Leaving with an error makes BIOS and UEFI go on to the next boot device.
+        return f"#!ipxe\n{told}\nexit 1\n"
+    files = policy.files_url or policy.url
+    kernel, initrd = (
+        f"{files}/boot/files/{image.files[name].sha256}/{name}?boot={plan.boot}"
+        for name in ("kernel", "initrd")
+    )
+    return f"""#!ipxe
+{told}
+kernel {kernel} initrd=initrd {command_line(plan, policy, image)} || goto failed
+initrd --name initrd {initrd} || goto failed
+boot || goto failed
+:failed
+echo muster: cannot start the kernel; asking the server again in 5 s
+sleep 5
+chain --replace {policy.url}/boot/start.ipxe
+"""
+
+
+def command_line(plan: BootPlan, policy: Policy, image: Manifest) -> str:
+    """What the initrd and cloud-init read; see images/files/init for each word."""
+    files = policy.files_url or policy.url
+    metadata = policy.metadata_url or policy.url
+    squashfs = image.files["squashfs"]
+    words = [
+        f"root=squash:{files}/boot/files/{squashfs.sha256}/squashfs",
+        f"muster.sha256={squashfs.sha256}",
+        f"muster.report={policy.url}/boot/report/{plan.nonce}",
+        f"ds=nocloud;s={metadata}/metadata/{plan.nonce}/",
+        "BOOTIF=01-${netX/mac:hexhyp}",
+        "console=tty0 console=ttyS0,115200",
+    ]
+    return " ".join(words)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request to the server's API, with the key that `muster login` kept.
+
+Server and key come from MUSTER_SERVER and MUSTER_KEY, else from the credentials file.
+"""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any, NoReturn
+
+TIMEOUT = 30.0
+
+
+class ApiError(Exception):
+    """The server said no; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def credentials_file() -> Path:
+    """Where login keeps server and key, readable for its owner only."""
+    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(config) / "muster" / "credentials.json"
+
+
+class Client:
+    """Talks to one server."""
+
+    def __init__(self, server: str = "", key: str = "") -> None:
+        kept = _kept()
+        self.server = (server or os.environ.get("MUSTER_SERVER") or kept.get("server", "")).rstrip(
+            "/"
+        )
+        same = not server or server.rstrip("/") == kept.get("server")
+        self._key = key or os.environ.get("MUSTER_KEY") or (kept.get("key", "") if same else "")
+        if not self.server:
+            fail("no server is known: muster login http://SERVER:8472 --user admin")
+
+    def raw(
+        self, method: str, path: str, body: object = None, **query: Any
+    ) -> tuple[bytes, dict[str, str]]:
+        """The answer's bytes and headers; raises ApiError."""
+        query = {name: value for name, value in query.items() if value not in ("", None)}
+        url = f"{self.server}/api/v1{path}"
+        if query:
+            url += "?" + urllib.parse.urlencode(query)
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, method=method)
+        if data is not None:
+            request.add_header("Content-Type", "application/json")
+        if self._key:
+            request.add_header("Authorization", f"Bearer {self._key}")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+                return answer.read(), {k.lower(): v for k, v in answer.headers.items()}
+        except urllib.error.HTTPError as error:
+            raise ApiError(error.code, _detail(error)) from error
+        except ValueError as error:
+            raise ApiError(0, f"{self.server}: not a server's address: {error}") from error
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise ApiError(0, f"{self.server} does not answer: {reason}") from error
+
+    def get(self, path: str, **query: Any) -> Any:
+        """GET as JSON."""
+        return json.loads(self.raw("GET", path, **query)[0])
+
+    def send(self, method: str, path: str, body: object = None) -> Any:
+        """Any other method as JSON."""
+        answer = self.raw(method, path, body)[0]
+        return json.loads(answer) if answer else None
+
+    def every(self, path: str, **query: Any) -> list[Any]:
+        """Every page of a list."""
+        items: list[Any] = []
+        while True:
+            page = self.get(path, **query)
+            items += page["items"]
+            if not page["next"]:
+                return items
+            query["after"] = page["next"]
+
+
+def machine_path(reference: str, rest: str = "") -> str:
+    """The path of a machine, whatever was typed."""
+    return f"/machines/{urllib.parse.quote(reference, safe='')}{rest}"
+
+
+def fail(message: str) -> NoReturn:
+    """Say why and leave with status 1."""
+    print(f"muster: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _kept() -> dict[str, str]:
+    try:
+        kept: dict[str, str] = json.loads(credentials_file().read_text())
+        return kept
+    except (OSError, ValueError):
+        return {}
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    with error:
+        try:
+            return str(json.loads(error.read())["detail"])
+        except (ValueError, KeyError, TypeError, OSError):
+            return f"HTTP {error.code} {error.reason}"

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One machine in full, and the timelines of boots."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from muster.cli.client import ApiError, Client, fail, machine_path
+from muster.cli.words import clean, size, state
+
+
+def show(machine: str, /, *, output: Literal["text", "json"] = "text") -> None:
+    """One machine: what it is, its last run, its last boot's timeline.
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    output
+        text, or json for programs
+    """
+    client = Client()
+    try:
+        found = client.get(machine_path(machine))
+        boots = client.get(machine_path(machine, "/boots"), limit=3)
+        runs = client.get(machine_path(machine, "/runs"), limit=3)
+    except ApiError as error:
+        fail(str(error))
+    if output == "json":
+        print(json.dumps({"machine": found, "boots": boots, "runs": runs}, indent=2))
+        return
+    console = Console()
+    _print_machine(console, found)
+    for run in runs[:2]:
+        _print_run(console, run)
+    # The last boot that did something; a local boot answers in one line and says little.
+    for boot in [b for b in boots if b["purpose"] != "local"][:1] or boots[:1]:
+        print_boot(console, boot)
+
+
+def boots(*, limit: int = 10, output: Literal["text", "json"] = "text") -> None:
+    """Attempts to start, newest last, also refused ones and those of unknown machines.
+
+    Parameters
+    ----------
+    limit
+        How many
+    output
+        text, or json for programs
+    """
+    try:
+        found = Client().get("/boots", limit=limit)
+    except ApiError as error:
+        fail(str(error))
+    if output == "json":
+        print(json.dumps(found, indent=2))
+        return
+    console = Console()
+    for boot in reversed(found):
+        print_boot(console, boot)
+
+
+def _print_machine(console: Console, machine: dict[str, Any]) -> None:
+    console.print(Text(machine["name"], style="bold"), "is", state(machine["state"]), end=" ")
+    console.print(clean(f"({machine['state_reason']})"))
+    for name, value in _facts(machine):
+        if value:
+            console.print(Text(f"  {name:<12} "), clean(value), sep="", soft_wrap=True)
+
+
+def _facts(machine: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    summary = machine["summary"]
+    hardware = " ".join(filter(None, (machine["vendor"], machine["product"])))
+    yield "hardware", hardware
+    yield "serial", machine["serial"]
+    yield "UUID", machine["uuid"]
+    yield "boots by", f"{machine['firmware']} {machine['architecture']}".strip()
+    if summary:
+        yield (
+            "CPU",
+            f"{summary['sockets']} x {summary['cpu_model']}: {summary['cores']} cores,"
+            f" {summary['cpu_count']} threads",
+        )
+        yield "memory", size(summary["memory_bytes"])
+    for disk in summary.get("disks", []):
+        told = " ".join(filter(None, (disk["model"], disk["serial"])))
+        yield "disk", f"{disk['name']}: {size(disk['size_bytes'])} {told}".strip()
+    for nic in summary.get("nics", []):
+        link = f"{nic['speed']} Mbit/s" if nic["speed"] else ""
+        up = "link" if nic["link"] else "no link"
+        yield "NIC", f"{nic['name']}: {nic['mac']} {up} {link}".strip()
+    yield "power", machine["power_driver"]
+
+
+def _print_run(console: Console, run: dict[str, Any]) -> None:
+    console.print()
+    console.print(f"run {run['id']}: {run['mode']}", state(run["state"]), clean(run["reason"]))
+    table = Table("result", "script", "state", "seconds", "output", "why", box=None)
+    for result in run["results"]:
+        seconds = result["runtime_s"]
+        table.add_row(
+            str(result["id"]),
+            clean(result["name"]),
+            state(result["state"]),
+            f"{seconds:.1f}" if seconds is not None else "",
+            size(result["output_bytes"]),
+            clean(result["reason"]),
+        )
+    console.print(table)
+
+
+def print_boot(console: Console, boot: dict[str, Any]) -> None:
+    """A boot with its timeline."""
+    console.print()
+    head = f"boot {boot['id']} of {boot['mac'] or 'unknown MAC'} at {boot['started_at'][:19]} UTC"
+    console.print(clean(f"{head}: {boot['purpose'] or 'no answer yet'}"))
+    for mark in boot["timeline"]:
+        console.print(
+            Text(f"  {mark['after_s']:8.2f} s  {mark['phase']:<9}"),
+            state(mark["status"]),
+            Text(" "),
+            clean(mark["detail"]),
+            sep="",
+            soft_wrap=True,
+        )
+    if boot["failure"]:
+        console.print(Text("  stuck: ", style="red"), clean(boot["failure"]), sep="")

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person tells a machine to do."""
+
+import sys
+import time
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from muster.cli.client import ApiError, Client, fail, machine_path
+
+POLL_S = 0.5
+_WORKING = ("Commissioning", "Testing")
+
+
+def commission(machine: str, /, *more: str, watch: bool = False, enable_ssh: bool = False) -> int:
+    """Accept machines, switch them on, run every commissioning script.
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    more
+        More of them
+    watch
+        Stay until the end; exit status 1 when a machine is not Ready then
+    enable_ssh
+        Keep them on afterwards, open to the operator's SSH keys
+    """
+    client = Client()
+    names = (machine, *more)
+    for name in names:
+        try:
+            body = {"enable_ssh": enable_ssh}
+            run = client.send("POST", machine_path(name, "/commission"), body)
+        except ApiError as error:
+            fail(f"{name}: {error}")
+        print(f"{name}: run {run['id']}: {len(run['results'])} scripts")
+    return watch_all(client, list(names)) if watch else 0
+
+
+def watch_all(client: Client, names: list[str]) -> int:
+    """Show progress until no machine works any more; 0 when all are Ready."""
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.fields[now]}"))
+    ready = True
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        tasks = {name: progress.add_task(name, total=None, now="waiting") for name in names}
+        while tasks:
+            for name in list(tasks):
+                machine, done, total, now = _progress(client, name)
+                progress.update(tasks[name], completed=done, total=total, now=now)
+                if machine["state"] not in _WORKING:
+                    ready = ready and machine["state"] == "Ready"
+                    progress.update(tasks.pop(name), now=machine["state"])
+            time.sleep(POLL_S if tasks else 0)
+    for name in names:
+        machine = client.get(machine_path(name))
+        print(f"{name}: {machine['state']}: {machine['state_reason']}")
+    return 0 if ready else 1
+
+
+def _progress(client: Client, name: str) -> tuple[dict[str, Any], int, int | None, str]:
+    """The machine, scripts done, scripts in all, and what it does now."""
+    try:
+        machine = client.get(machine_path(name))
+        run = client.get(machine_path(name, "/runs"), limit=1)[0]
+        boot = next(iter(client.get(machine_path(name, "/boots"), limit=1)), None)
+    except ApiError as error:
+        fail(f"{name}: {error}")
+    results = run["results"]
+    done = sum(result["state"] not in ("pending", "running") for result in results)
+    running = [result["name"] for result in results if result["state"] == "running"]
+    waiting = boot["phase"] if boot and boot["ended_at"] is None else "power on"
+    failure = boot["failure"] if boot and boot["ended_at"] is None else ""
+    now = failure or (running[0] if running else f"after {waiting}")
+    return machine, done, len(results), now
+
+
+def abort(machine: str, /) -> None:
+    """End what a machine is doing; its former state comes back."""
+    _tell(machine, "POST", "/abort")
+
+
+def accept(machine: str, /) -> None:
+    """Permit a held machine to send its data."""
+    _tell(machine, "POST", "/accept")
+
+
+def deny(machine: str, /, *, reason: str = "") -> None:
+    """Refuse a New machine; it switches off and is not started again."""
+    _tell(machine, "POST", "/deny", {"reason": reason})
+
+
+def rename(machine: str, name: str, /) -> None:
+    """Give a machine another name (a DNS label)."""
+    _tell(machine, "PATCH", "", {"name": name})
+
+
+def power(machine: str, goal: Literal["on", "off", "cycle"], /) -> None:
+    """Switch a machine; `muster events` tells the outcome."""
+    _tell(machine, "POST", f"/power/{goal}")
+
+
+def power_driver(machine: str, driver: str, /, *parameters: str) -> None:
+    """Say how a machine is switched: muster power-driver NAME webhook power_on_uri=http://...
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    driver
+        Driver's name
+    parameters
+        NAME=VALUE, as many as the driver has
+    """
+    pairs = [parameter.partition("=") for parameter in parameters]
+    body = {"driver": driver, "parameters": {name: value for name, _, value in pairs}}
+    _tell(machine, "PUT", "/power", body)
+
+
+def delete(machine: str, /, *, yes: bool = False) -> None:
+    """Forget a machine; its events stay. It enlists anew when it boots.
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    yes
+        Do not ask
+    """
+    if not yes and not (
+        sys.stdin.isatty() and input(f"delete {machine} and all its results? [y/N] ") == "y"
+    ):
+        fail("nothing was deleted; say --yes when you do not want to be asked")
+    try:
+        Client().send("DELETE", machine_path(machine))
+    except ApiError as error:
+        fail(str(error))
+    print(f"{machine} was deleted")
+
+
+def _tell(machine: str, method: str, rest: str, body: object = None) -> None:
+    try:
+        found = Client().send(method, machine_path(machine, rest), body)
+    except ApiError as error:
+        fail(str(error))
+    print(f"{found['name']}: {found['state']}: {found['state_reason']}")

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures as people write them. What comes from a machine is cleaned of control characters."""
+
+from rich.text import Text
+
+STATE_COLOURS = {
+    "New": "cyan",
+    "Ready": "green",
+    "Commissioning": "yellow",
+    "Testing": "yellow",
+    "Broken": "red",
+    "Failed commissioning": "red",
+    "Failed testing": "red",
+    "passed": "green",
+    "done": "green",
+    "failed": "red",
+    "timed_out": "red",
+    "lost": "red",
+    "aborted": "red",
+    "running": "yellow",
+}
+
+
+def size(number: int | float | None) -> str:
+    """Bytes with a binary unit: 4294967296 -> 4 GiB."""
+    value = float(number or 0)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.4g} {unit}"
+
+
+def clean(text: object) -> Text:
+    """Text of a machine, safe for a terminal: no escapes, no markup, no direction tricks."""
+    return Text("".join(c if c.isprintable() else "\ufffd" for c in str(text)))
+
+
+def state(word: str) -> Text:
+    """A state in its colour."""
+    return Text(word.replace("_", " "), style=STATE_COLOURS.get(word, ""))

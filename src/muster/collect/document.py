@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole survey: every probe in its turn, timed, and their results as one document.
+
+The document has exactly the shape of MAAS's `machine-resources` and one key more, `extra`, with
+a schema of its own. A probe that fails leaves an empty section and says so there.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from muster.collect import cpu, ethtool, interfaces, memory, network, storage, system, writes
+from muster.collect.reading import Reader, Root
+from muster.wire.hardware import (
+    API_VERSION,
+    Complaint,
+    Cpu,
+    Memory,
+    Network,
+    Resources,
+    Section,
+    Storage,
+    System,
+    plain,
+)
+
+EXTRA_SCHEMA = "muster.extra/1"
+
+# The extensions that MAAS's machine-resources announces (its consumer requires five of them).
+_EXTENSIONS = [
+    "resources",
+    "resources_cpu_socket",
+    "resources_gpu",
+    "resources_numa",
+    "resources_v2",
+    "resources_disk_sata",
+    "resources_network_firmware",
+    "resources_disk_id",
+    "resources_usb_pci",
+    "resources_cpu_threads_numa",
+    "resources_cpu_core_die",
+    "api_os",
+    "resources_system",
+    "resources_pci_iommu",
+    "resources_network_usb",
+    "resources_disk_address",
+]
+
+# What a mistake of ours, met by a machine never seen, can raise. Nothing here does so on purpose.
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass
+class Probe:
+    """A name, what to call, and what stands in its place if it fails."""
+
+    name: str
+    call: Callable[[Root], Section]
+    empty: Callable[[], Section]
+
+
+PROBES = [
+    Probe("cpu", cpu.probe, Cpu),
+    Probe("memory", memory.probe, Memory),
+    Probe("network", network.probe, Network),
+    Probe("ethtool", ethtool.probe, ethtool.Links),
+    Probe("interfaces", interfaces.probe, interfaces.Interfaces),
+    Probe("storage", storage.probe, Storage),
+    Probe("system", system.probe, System),
+    Probe("writes", writes.probe, writes.DiskWrites),
+]
+
+
+@dataclass
+class Outcome:
+    """How one probe went; `ms` of wall time."""
+
+    section: Section
+    ok: bool
+    ms: float
+
+
+def document(root: Root) -> dict[str, object]:
+    """Survey the machine under `root`: a JSON object, whatever happens."""
+    outcomes = {probe.name: run(probe, root) for probe in PROBES}
+    sections = {name: outcome.section for name, outcome in outcomes.items()}
+    links, cards = sections["ethtool"], sections["network"]
+    if isinstance(links, ethtool.Links) and isinstance(cards, Network):
+        ethtool.join(links, cards)
+    resources = plain(Resources())
+    assert isinstance(resources, dict)
+    resources.update((name, plain(sections[name])) for name in sections if name in resources)
+    return {
+        "api_extensions": _EXTENSIONS,
+        "api_version": API_VERSION,
+        "environment": _environment(root),
+        "resources": resources,
+        "networks": plain(getattr(sections["interfaces"], "states", {})),
+        "extra": {
+            "schema": EXTRA_SCHEMA,
+            "probes": {name: _report(outcome) for name, outcome in outcomes.items()},
+            "disk_writes": getattr(sections["writes"], "sectors", {}),
+        },
+    }
+
+
+def run(probe: Probe, root: Root) -> Outcome:
+    """Call one probe; what it raises becomes its only error."""
+    started = time.perf_counter()
+    try:
+        section, ok = probe.call(root), True
+    except _MISTAKES as mistake:
+        section, ok = probe.empty(), False
+        section.errors.append(Complaint("/", f"the probe failed: {mistake!r}"))
+    return Outcome(section, ok, (time.perf_counter() - started) * 1000)
+
+
+def _report(outcome: Outcome) -> dict[str, object]:
+    return {
+        "ok": outcome.ok,
+        "ms": round(outcome.ms, 3),
+        "errors": plain(outcome.section.errors),
+    }
+
+
+def _environment(root: Root) -> dict[str, str]:
+    """The running system, as MAAS's tool states it."""
+    reader = Reader(root)
+    release = _os_release(reader)
+    return {
+        "kernel": reader.text("/proc/sys/kernel/ostype"),
+        "kernel_architecture": reader.architecture(),
+        "kernel_version": reader.text("/proc/sys/kernel/osrelease"),
+        "os_name": release.get("ID", "").lower(),
+        "os_version": release.get("VERSION_ID", "").lower(),
+        "server": "muster",
+        "server_name": os.uname().nodename if reader.live else _hostname(reader),
+        "server_version": EXTRA_SCHEMA,
+    }
+
+
+def _hostname(reader: Reader) -> str:
+    return reader.text("/proc/sys/kernel/hostname")
+
+
+def _os_release(reader: Reader) -> dict[str, str]:
+    """os-release(5): shell assignments, the values perhaps in quotes."""
+    lines = reader.lines("/etc/os-release") or reader.lines("/usr/lib/os-release")
+    pairs = (line.partition("=") for line in lines)
+    return {key.strip(): value.strip().strip("\"'") for key, equals, value in pairs if equals}

@@ -1,0 +1,87 @@
+"""The root file system as a tar: mmdebstrap, then our own files, then the programs in inside/.
+
+Everything that needs the root as a root runs as a hook in mmdebstrap's chroot, by the image's own
+Python: so the same build works as root and as an ordinary user in a user namespace, and a tar is
+all that comes out.
+"""
+
+import io
+import os
+import shlex
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from muster.images import command
+from muster.images.recipe import HERE, Recipe
+
+# Any fixed time does; later than every archive's, dpkg would not be reproducible, so an early one.
+EPOCH: Final = 1_700_000_000
+_WORKSHOP: Final = "muster-build"
+# What is taken out of the root and does not stay in it, each as a tar of its own.
+PARTS: Final = (("/boot", "boot.tar"), ("/usr/lib/ipxe", "loaders.tar"))
+
+
+def build_root(recipe: Recipe, work: Path, heard: Callable[[str], None]) -> Path:
+    """Build the root of a recipe; return the tar."""
+    target = work / "root.tar"
+    sources = work / "muster.sources"
+    sources.write_text("\n".join(source.stanza() for source in recipe.sources))
+    overlay = work / "overlay.tar"
+    overlay.write_bytes(_overlay())
+    command.run(
+        "root",
+        _argv(recipe, overlay, target, sources),
+        heard=lambda line: heard(line.removeprefix("I: ")) if line[:3] in ("I: ", "-- ") else None,
+        # INITRD=No keeps the kernel package from building the 38 MB initrd that nobody would use.
+        environment={"SOURCE_DATE_EPOCH": str(EPOCH), "INITRD": "No", "PYTHONHASHSEED": "0"},
+    )
+    return target
+
+
+def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[str]:
+    hooks = [
+        f"tar-in {shlex.quote(str(overlay))} /",
+        f'chroot "$1" python3 -I -B /{_WORKSHOP}/check.py',
+        f'chroot "$1" python3 -I -B /{_WORKSHOP}/customize.py',
+        # Kernel, modules and loaders reach a machine before its root does.
+        *(f"tar-out {folder} {shlex.quote(str(target.with_name(name)))}" for folder, name in PARTS),
+        f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe',
+    ]
+    return [
+        *("mmdebstrap", "--variant=minbase", "--format=tar", f"--mode={_mode()}"),
+        f"--architectures={recipe.arch}",
+        *("--aptopt=Acquire::Languages \"none\"", "--aptopt=APT::Install-Recommends \"false\""),
+        *(f"--dpkgopt=path-exclude={path}" for path in recipe.excluded),
+        *(f"--dpkgopt=path-include={path}" for path in recipe.included),
+        f"--include={','.join(recipe.packages)}",
+        *(f"--customize-hook={hook}" for hook in hooks),
+        *(recipe.suite, str(target), str(sources)),
+    ]
+
+
+def _mode() -> str:
+    return "root" if os.geteuid() == 0 else "unshare"
+
+
+def _overlay() -> bytes:
+    """Return a tar of files/root plus the programs that work on it, all owned by root."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        files = HERE / "files" / "root"
+        for path in sorted(path for path in files.rglob("*") if path.is_file()):
+            _add(archive, path.relative_to(files).as_posix(), path)
+        for path in sorted((HERE / "inside").glob("*.py")):
+            _add(archive, f"{_WORKSHOP}/{path.name}", path)
+    return stream.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, path: Path) -> None:
+    member = tarfile.TarInfo(name)
+    content = path.read_bytes()
+    member.size = len(content)
+    member.mtime = EPOCH
+    # A wheel does not promise to keep the executable bit; a first line with #! says the same.
+    member.mode = 0o755 if content.startswith(b"#!") else 0o644
+    archive.addfile(member, io.BytesIO(content))

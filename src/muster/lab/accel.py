@@ -1,0 +1,74 @@
+"""Which accelerator guests get. /dev/kvm is believed only after a real guest ran on it.
+
+Seen: a cloud VM whose /dev/kvm (kvm_pvm) opens, runs SeaBIOS and then stops OVMF and every
+Linux kernel with "KVM internal error" at their first floating point instruction. So the
+probe boots OVMF, which needs paging, long mode, timers and the FPU, up to its boot manager.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from muster.lab.errors import CannotStart
+from muster.lab.qemu import BINARY, OVMF_CODE, Accel
+
+OVERRIDE = "MUSTER_LAB_ACCEL"
+# OVMF prints its first BdsDxe line after 3.6 s without KVM on a quiet machine; with it, in 1 s.
+PROBE_LIMIT_S = 5.0
+_ALIVE = b"BdsDxe"
+_DEAD = b"internal error"
+
+
+async def choose(environ: Mapping[str, str], device: Path = Path("/dev/kvm")) -> Accel:
+    wish = environ.get(OVERRIDE, "")
+    if wish in ("kvm", "tcg"):
+        return Accel(wish, f"{OVERRIDE}={wish}")
+    if wish:
+        raise CannotStart(f"{OVERRIDE}={wish!r}: say kvm or tcg, or leave it out")
+    if not os.access(device, os.R_OK | os.W_OK):
+        return Accel("tcg", f"no usable {device}: guests are emulated")
+    if not OVMF_CODE.exists():
+        return Accel("tcg", "KVM present but not tried, for want of the ovmf package: using TCG")
+    if await runs_guests("kvm", limit_s=PROBE_LIMIT_S):
+        return Accel("kvm", "KVM runs guests")
+    return Accel("tcg", "KVM present but does not run guests: using TCG")
+
+
+async def runs_guests(accel: str, *, limit_s: float) -> bool:
+    """True when OVMF reaches its boot manager on this accelerator within the limit."""
+    process = await asyncio.create_subprocess_exec(
+        *_probe_argv(accel),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    try:
+        return await asyncio.wait_for(_speaks(process.stdout), limit_s)
+    except TimeoutError:
+        return False
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _speaks(output: asyncio.StreamReader) -> bool:
+    seen = b""
+    while chunk := await output.read(4096):
+        seen += chunk
+        if _DEAD in seen:
+            return False
+        if _ALIVE in seen:
+            return True
+    return False
+
+
+def _probe_argv(accel: str) -> list[str]:
+    return [
+        *(BINARY, "-no-user-config", "-nodefaults", "-machine", "q35,graphics=off"),
+        *("-accel", accel, "-cpu", "host" if accel == "kvm" else "Nehalem", "-m", "128"),
+        *("-display", "none", "-vga", "none", "-serial", "stdio", "-net", "none"),
+        *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}"),
+    ]

@@ -1,0 +1,154 @@
+"""What a lab machine is: the order that a person or a test gives, and the machine built from it.
+
+The same lab and machine name always give the same UUID, serials and MACs, so that a
+lab brought down and up again holds the same machines for the server that met them.
+"""
+
+import uuid
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from muster.lab.errors import BadOrder
+
+
+class Firmware(StrEnum):
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+class NicModel(StrEnum):
+    VIRTIO = "virtio-net-pci"
+    E1000E = "e1000e"
+    E1000 = "e1000"
+    VMXNET3 = "vmxnet3"
+
+
+class DiskKind(StrEnum):
+    VIRTIO = "virtio"
+    NVME = "nvme"
+    SATA = "sata"
+
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Mac = Annotated[str, Meta(pattern=r"^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$")]
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+# SMBIOS strings: printable ASCII; QEMU cuts nothing, firmware menus do at about 64.
+SmbiosText = Annotated[str, Meta(pattern=r"^[ -~]{1,64}$")]
+# QEMU truncates a virtio disk serial to 20 bytes (VIRTIO 1.2, 5.2.6.1 VIRTIO_BLK_T_GET_ID).
+DiskSerial = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,20}$")]
+
+
+class Nic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    mac: Mac
+    model: NicModel = NicModel.VIRTIO
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    serial: DiskSerial
+    size_mib: int = 4096
+    kind: DiskKind = DiskKind.VIRTIO
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete machine. `uuid` None: SMBIOS says all-zero, as boards never programmed do."""
+
+    name: Name
+    firmware: Firmware
+    memory_mib: int
+    cpus: int
+    uuid: str | None
+    serial: str
+    vendor: str
+    product: str
+    nics: tuple[Nic, ...]
+    disks: tuple[Disk, ...]
+
+
+class NicOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    mac: Mac | None = None
+    model: NicModel = NicModel.VIRTIO
+
+
+class DiskOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    serial: DiskSerial | None = None
+    size_mib: Annotated[int, Meta(ge=1, le=16 * 1024 * 1024)] = 4096
+    kind: DiskKind = DiskKind.VIRTIO
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked for; whatever is left out is derived. `uuid` null means all-zero."""
+
+    name: Name
+    firmware: Firmware = Firmware.BIOS
+    memory_mib: Annotated[int, Meta(ge=128, le=1024 * 1024)] = 2048
+    cpus: Annotated[int, Meta(ge=1, le=64)] = 2
+    uuid: Uuid | UnsetType | None = UNSET
+    serial: SmbiosText | None = None
+    vendor: SmbiosText = "muster"
+    product: SmbiosText = "Lab Machine"
+    nics: Annotated[tuple[NicOrder, ...], Meta(min_length=1, max_length=8)] = (NicOrder(),)
+    disks: Annotated[tuple[DiskOrder, ...], Meta(max_length=6)] = (DiskOrder(),)
+
+
+def derived_uuid(lab: str, machine: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_DNS, f"{machine}.{lab}.muster-lab.invalid")
+
+
+def derived_mac(lab: str, machine: str, index: int) -> str:
+    """A MAC under 52:54:00, the prefix that QEMU guests carry by custom."""
+    tail = derived_uuid(lab, f"nic{index}.{machine}").bytes[:3]
+    return f"52:54:00:{tail.hex(':')}"
+
+
+def build(lab: str, order: Order) -> Machine:
+    own = derived_uuid(lab, order.name)
+    tag = own.hex[:8].upper()
+    return Machine(
+        name=order.name,
+        firmware=order.firmware,
+        memory_mib=order.memory_mib,
+        cpus=order.cpus,
+        uuid=str(own) if isinstance(order.uuid, UnsetType) else order.uuid,
+        serial=order.serial or f"LAB-{tag}",
+        vendor=order.vendor,
+        product=order.product,
+        nics=tuple(
+            Nic(mac=(nic.mac or derived_mac(lab, order.name, index)).lower(), model=nic.model)
+            for index, nic in enumerate(order.nics)
+        ),
+        disks=tuple(
+            Disk(serial=disk.serial or f"LAB{tag}D{index}", size_mib=disk.size_mib, kind=disk.kind)
+            for index, disk in enumerate(order.disks)
+        ),
+    )
+
+
+def parse_order(body: bytes) -> Order:
+    """Read a JSON order.
+
+    Raises BadOrder with the field's path, for example
+    "Expected `int` >= 128 - at `$.memory_mib`".
+    """
+    try:
+        return msgspec.json.decode(body, type=Order)
+    except msgspec.DecodeError as error:
+        raise BadOrder(
+            f"machine order: {error}; send a JSON object with at least a name, "
+            f"and any of: {', '.join(Order.__struct_fields__[1:])}"
+        ) from error
+
+
+def refuse_clashing_macs(machines: list[Machine]) -> None:
+    """Two NICs of one MAC on one bridge would steal each other's frames at random."""
+    owner: dict[str, str] = {}
+    for machine in machines:
+        for nic in machine.nics:
+            if nic.mac in owner:
+                raise BadOrder(
+                    f"nics.mac {nic.mac} of {machine.name} is already a NIC of {owner[nic.mac]}: "
+                    "give one of them another MAC"
+                )
+            owner[nic.mac] = machine.name

@@ -1,0 +1,123 @@
+"""The QEMU command line and files of one machine.
+
+QEMU runs with the machine's folder as its working directory, so every path is a short
+relative name: no comma to escape, and no unix socket path over the 107 bytes that the
+kernel takes. Flags were measured on an emulated CPU (no KVM), see each.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from muster.lab.machines import Disk, DiskKind, Firmware, Machine, Nic, NicModel
+
+BINARY = "qemu-system-x86_64"
+OVMF = Path("/usr/share/OVMF")
+OVMF_CODE = OVMF / "OVMF_CODE_4M.fd"
+OVMF_VARS = OVMF / "OVMF_VARS_4M.fd"
+SERIAL_LOG = "serial.log"
+QEMU_LOG = "qemu.log"
+
+
+@dataclass(frozen=True)
+class Accel:
+    """How guests run: `name` is kvm or tcg, `reason` says why in a sentence."""
+
+    name: str
+    reason: str
+
+
+def disk_file(index: int) -> str:
+    return f"disk{index}.img"
+
+
+def prepare_folder(machine: Machine, folder: Path) -> None:
+    """Give the machine its empty disks and its own firmware variables, once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, disk in enumerate(machine.disks):
+        with (folder / disk_file(index)).open("ab") as file:
+            os.truncate(file.fileno(), disk.size_mib * 1024 * 1024)
+    if machine.firmware is Firmware.UEFI:
+        shutil.copyfile(OVMF_VARS, folder / "vars.fd")
+
+
+def argv(machine: Machine, *, lab: str, taps: list[str], accel: Accel, qmp_fd: int) -> list[str]:
+    """The whole command. `taps` pairs with machine.nics; `qmp_fd` is one end of a socket pair."""
+    command = [BINARY, "-name", f"{lab}/{machine.name}", "-no-user-config", "-nodefaults"]
+    command += _board(machine, accel)
+    command += _smbios(machine)
+    command += _console(qmp_fd)
+    for index, (nic, tap) in enumerate(zip(machine.nics, taps, strict=True)):
+        command += _nic(nic, tap, index=index, firmware=machine.firmware)
+    for index, disk in enumerate(machine.disks):
+        command += _disk(disk, index, boot_index=len(machine.nics) + index + 1)
+    return command
+
+
+def _board(machine: Machine, accel: Accel) -> list[str]:
+    # Without KVM, Nehalem reached a kernel panic in 4.7-5.8 CPU-seconds and "max" in 6.2-6.7.
+    kvm = accel.name == "kvm"
+    board = ["-machine", "q35,graphics=off", "-display", "none", "-vga", "none"]
+    board += ["-accel", "kvm" if kvm else "tcg,thread=multi"]
+    board += ["-cpu", "host" if kvm else "Nehalem"]
+    board += ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
+    # strict: firmware falls from the NICs to the disks and to nothing else.
+    board += ["-boot", "strict=on", "-device", "virtio-rng-pci"]
+    if machine.firmware is Firmware.UEFI:
+        board += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}"]
+        board += ["-drive", "if=pflash,format=raw,unit=1,file=vars.fd"]
+        # OVMF tries PXE over IPv6 as well and waits for it to time out: the lab boots by IPv4.
+        for switch in ("IPv6Support", "IPv6PXESupport"):
+            board += ["-fw_cfg", f"name=opt/org.tianocore/{switch},string=n"]
+    return board
+
+
+def _smbios(machine: Machine) -> list[str]:
+    fields = {
+        "manufacturer": machine.vendor,
+        "product": machine.product,
+        "serial": machine.serial,
+        "uuid": machine.uuid,
+    }
+    given = (f"{key}={_escaped(value)}" for key, value in fields.items() if value is not None)
+    return ["-smbios", ",".join(["type=1", *given])]
+
+
+def _escaped(value: str) -> str:
+    # QEMU splits options at commas; a doubled comma is a comma.
+    return value.replace(",", ",,")
+
+
+def _console(qmp_fd: int) -> list[str]:
+    """The whole console to one file, QMP to the supervisor, a human monitor on a socket."""
+    return [
+        *("-chardev", f"file,id=serial,path={SERIAL_LOG},append=on", "-serial", "chardev:serial"),
+        *("-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control"),
+        *("-monitor", "unix:monitor.sock,server=on,wait=off"),
+    ]
+
+
+def _nic(nic: Nic, tap: str, *, index: int, firmware: Firmware) -> list[str]:
+    device = f"{nic.model},id=nic{index},netdev=net{index},mac={nic.mac},bootindex={index + 1}"
+    if firmware is not Firmware.BIOS and nic.model is NicModel.VIRTIO:
+        # An empty romfile lets OVMF's own driver do PXE, as the firmware of a real board would.
+        # OVMF has a driver for virtio alone: the other models boot by the iPXE in their ROM.
+        device += ",romfile="
+    netdev = f"tap,id=net{index},ifname={tap},script=no,downscript=no"
+    return ["-netdev", netdev, "-device", device]
+
+
+_DISK_DEVICE = {
+    DiskKind.VIRTIO: "virtio-blk-pci",
+    DiskKind.NVME: "nvme",
+    DiskKind.SATA: "ide-hd,bus=ide.{index}",
+}
+
+
+def _disk(disk: Disk, index: int, *, boot_index: int) -> list[str]:
+    # cache=unsafe: a lab disk is thrown away with the lab, so a guest's flush need not wait.
+    drive = f"if=none,id=disk{index},file={disk_file(index)},format=raw,cache=unsafe"
+    kind = _DISK_DEVICE[disk.kind].format(index=index)
+    device = f"{kind},drive=disk{index},serial={disk.serial},bootindex={boot_index}"
+    return ["-drive", drive, "-device", device]

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of a person: accept, deny, commission, abort, delete."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from muster.lifecycle import power
+from muster.lifecycle import runs as run_verbs
+from muster.lifecycle.policy import Policy
+from muster.machine import names, states
+from muster.machine.states import State
+from muster.scripts import catalogue
+from muster.store import boots, events, machines, runs
+from muster.store.engine import Conflict, Store
+from muster.store.machines import Machine
+
+
+@dataclass(frozen=True)
+class Options:
+    """`enable_ssh` keeps the machine on after the run, with the operator's SSH keys."""
+
+    enable_ssh: bool = False
+
+
+def start(
+    store: Store, policy: Policy, reference: str, options: Options, *, actor: str, now: datetime
+) -> int:
+    """Put a machine into Commissioning and switch it on; returns the run's number.
+
+    Raises store Missing, states.Refused.
+    """
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        states.check(State(machine.state), State.COMMISSIONING)
+        if (owed := runs.open_of(tx, machine.id)) is not None:
+            run_verbs.close(tx, owed, now, state="aborted", reason="commissioning", lost="aborted")
+        run = run_verbs.open_run(
+            tx,
+            machine,
+            "commission",
+            now,
+            scripts=catalogue.for_commission(),
+            actor=actor,
+            options={"enable_ssh": options.enable_ssh, "previous": machine.state},
+            deadline=now + timedelta(seconds=policy.arrive_s),
+        )
+        machines.update(tx, machine.id, permitted=True, denied_reason="")
+        run_verbs.change_state(
+            tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
+        )
+        power.want(tx, policy, machine, "cycle", now, why="commissioning")
+    return run
+
+
+def abort(store: Store, policy: Policy, reference: str, *, actor: str, now: datetime) -> None:
+    """End what the machine is doing and give it its former state back."""
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        run = runs.open_of(tx, machine.id)
+        if run is None:
+            raise Conflict(f"{machine.name} is {machine.state} and runs nothing to abort")
+        reason = f"aborted by {actor}"
+        run_verbs.close(tx, run, now, state="aborted", reason=reason, lost="aborted")
+        events.add(tx, now, "run.aborted", f"run {run.id} {reason}", actor=actor,
+                   machine=machine.id)  # fmt: skip
+        if machine.state in states.WORKING:
+            previous = State(run.options.get("previous", State.NEW))
+            run_verbs.change_state(tx, machine, previous, now, reason=reason, actor=actor)
+            if not boots.open_of_machine(tx, machine.id):
+                power.want(tx, policy, machine, "off", now, why="the run was aborted")
+
+
+def accept(store: Store, reference: str, *, actor: str, now: datetime) -> None:
+    """Permit a machine to send its data."""
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        machines.update(tx, machine.id, permitted=True, denied_reason="", updated_at=now)
+        told = f"{machine.name} may send its data"
+        events.add(tx, now, "machine.accepted", told, actor=actor, machine=machine.id)
+
+
+def deny(store: Store, reference: str, *, reason: str, actor: str, now: datetime) -> None:
+    """Refuse a New machine: it powers off and is not booted again."""
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        if machine.state != State.NEW:
+            raise Conflict(f"{machine.name} is {machine.state}; only a New machine can be denied")
+        why = reason or f"denied by {actor}"
+        machines.update(tx, machine.id, permitted=False, denied_reason=why, updated_at=now)
+        told = f"{machine.name}: {why}"
+        events.add(tx, now, "machine.denied", told, actor=actor, machine=machine.id)
+
+
+def rename(store: Store, reference: str, name: str, *, actor: str, now: datetime) -> None:
+    """Give a machine another name; raises Conflict when it is taken or no DNS label."""
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        if not names.valid(name):
+            raise Conflict(f"name {name!r} is no DNS label (a-z, 0-9 and -, at most 63)")
+        machines.rename(tx, machine.id, name, now=now)
+        told = f"{machine.name} is now called {name}"
+        events.add(tx, now, "machine.renamed", told, actor=actor, machine=machine.id)
+
+
+def set_power(
+    store: Store, reference: str, driver: str, parameters: dict[str, str], *, actor: str,
+    now: datetime,
+) -> Machine:  # fmt: skip
+    """How this machine is switched from outside."""
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        machines.update(
+            tx, machine.id, power_driver=driver, power_parameters=parameters, updated_at=now
+        )
+        told = f"{machine.name} is switched by {driver}"
+        events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
+        return machines.find(tx, machine.id)
+
+
+def delete(store: Store, reference: str, *, actor: str, now: datetime) -> None:
+    """Forget a machine; its events stay. It enlists anew when it boots."""
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        if machine.state == State.IN_USE:
+            raise Conflict(f"{machine.name} is In use; take it out of use before deleting it")
+        told = f"{machine.name} was deleted"
+        events.add(tx, now, "machine.deleted", told, actor=actor, machine=machine.id)
+        machines.delete(tx, machine.id)

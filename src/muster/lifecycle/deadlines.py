@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every phase has its own deadline; what is overdue gets a name, a reason and a remedy."""
+
+from datetime import datetime
+
+from muster.lifecycle import runs as run_verbs
+from muster.machine.phases import AFTER, Phase, Purpose
+from muster.store import boots, events, machines, runs
+from muster.store.boots import Boot
+from muster.store.engine import Store, Tx
+
+
+def sweep(store: Store, now: datetime) -> int:
+    """End what is overdue; returns how many boots and runs that were."""
+    with store.write() as tx:
+        late = boots.overdue(tx, now)
+        for boot in late:
+            _boot_overdue(tx, boot, now)
+        waiting = runs.overdue(tx, now)
+        for run in waiting:
+            machine = machines.find(tx, run.machine_id)
+            reason = f"{machine.name} did not start within its time: no DHCP or boot request"
+            run_verbs.fail_run(tx, run, now, reason=f"{reason}; is it set to network boot?")
+    return len(late) + len(waiting)
+
+
+def _boot_overdue(tx: Tx, boot: Boot, now: datetime) -> None:
+    phase = Phase(boot.phase)
+    if boot.token_hash is not None:
+        phase = Phase.SCRIPTS
+    seconds = (now - boot.phase_at).total_seconds()
+    heard = boot.last_heard_at
+    if phase == Phase.SCRIPTS and heard is not None:
+        seconds = (now - heard).total_seconds()
+    wait = AFTER.get(phase)
+    remedy = wait.remedy if wait else "see its console"
+    # An initrd that names its own failure knows more than our clock.
+    reason = boot.failure or f"nothing heard for {seconds:.0f} s after {phase}: {remedy}"
+    boots.mark(tx, boot.id, now, phase, "failed", reason)
+    boots.update(tx, boot.id, ended_at=now, deadline_at=None, failure=reason)
+    told = f"boot {boot.id}: {reason}"
+    events.add(tx, now, "boot.overdue", told, machine=boot.machine_id, boot=boot.id)
+    _fail_run_of(tx, boot, reason, now)
+
+
+def _fail_run_of(tx: Tx, boot: Boot, reason: str, now: datetime) -> None:
+    if boot.run_id is not None:
+        run = runs.find(tx, boot.run_id)
+    elif boot.machine_id is not None and boot.purpose in (Purpose.COMMISSION, Purpose.TEST):
+        owed = runs.open_of(tx, boot.machine_id)
+        if owed is None:
+            return
+        run = owed
+    else:
+        return
+    if run.state in runs.OPEN:
+        run_verbs.fail_run(tx, run, now, reason=reason, boot=boot.id)

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first verb: a machine that we may never have seen boots, and adds itself.
+
+`plan_boot` answers the loader, `hello` answers the agent. Nothing is taken over: enlisting makes
+a record in state New and reads the machine, no more.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from muster.lifecycle import runs as run_verbs
+from muster.lifecycle import secrets
+from muster.lifecycle.policy import Policy
+from muster.lifecycle.secrets import Forbidden
+from muster.lifecycle.timeline import begin, in_loader, reach
+from muster.machine import identity, names
+from muster.machine.identity import Claim, Clash, Same, usable_mac
+from muster.machine.phases import Phase, Purpose
+from muster.machine.states import WORKING, State
+from muster.store import boots, events, machines, runs
+from muster.store.boots import Boot
+from muster.store.engine import Store, Tx
+from muster.store.machines import Machine
+from muster.wire.codec import to_plain
+from muster.wire.hello import Hello, Welcome
+
+
+@dataclass(frozen=True)
+class Caller:
+    """What the loader says of its machine; all of it is hearsay."""
+
+    mac: str = ""
+    uuid: str = ""
+    serial: str = ""
+    architecture: str = ""
+    firmware: str = ""
+    client_ip: str = ""
+
+
+@dataclass(frozen=True)
+class BootPlan:
+    """The answer to a loader. `nonce` is set when the ephemeral OS shall start."""
+
+    boot: str
+    purpose: Purpose
+    reason: str
+    nonce: str = ""
+
+
+def plan_boot(
+    store: Store, policy: Policy, caller: Caller, now: datetime, *, refusal: str = ""
+) -> BootPlan:
+    """Decide what this machine starts; the boot is on record whatever the answer.
+
+    `refusal`: why no ephemeral OS can be started at all (there is no image).
+    """
+    mac = usable_mac(caller.mac)
+    with store.write() as tx:
+        store.one_at_a_time(tx)
+        claim = identity.claim(caller.uuid, caller.serial, [caller.mac])
+        purpose, reason, machine = _decide(tx, policy, claim)
+        if refusal and purpose != Purpose.LOCAL:
+            purpose, reason = Purpose.REFUSED, refusal
+        boot = in_loader(tx, now, mac=mac) or begin(
+            tx, now, mac=mac, phase=Phase.DHCP, detail="answered by another DHCP server"
+        )
+        nonce = secrets.new() if purpose not in (Purpose.LOCAL, Purpose.REFUSED) else ""
+        boots.update(
+            tx,
+            boot.id,
+            machine_id=machine,
+            uuid=caller.uuid[:64],
+            serial=caller.serial[:256],
+            architecture=caller.architecture[:32],
+            firmware=caller.firmware[:16],
+            client_ip=caller.client_ip,
+            purpose=purpose,
+            nonce_hash=secrets.digest(nonce) if nonce else None,
+            nonce_expires_at=now + timedelta(seconds=policy.nonce_s) if nonce else None,
+        )
+        reach(tx, boot, Phase.LOADER, now, detail=f"boot answer: {purpose}: {reason}")
+        if not nonce:
+            boots.update(tx, boot.id, ended_at=now, deadline_at=None)
+        message = f"boot {boot.id} of {mac or 'a machine without MAC'}: {purpose}: {reason}"
+        events.add(tx, now, "boot.answer", message, machine=machine, boot=boot.id)
+    return BootPlan(boot.id, purpose, reason, nonce)
+
+
+def _decide(tx: Tx, policy: Policy, claim: Claim) -> tuple[Purpose, str, str | None]:
+    verdict = identity.match(claim, machines.candidates(tx, claim))
+    if isinstance(verdict, Clash):
+        # A machine that may be another one's double must not be touched, nor run anything.
+        return Purpose.REFUSED, f"clash: {verdict.because}; a person must decide", None
+    if not isinstance(verdict, Same):
+        if policy.enlist == "deny":
+            return Purpose.REFUSED, "the policy denies unknown machines", None
+        return Purpose.ENLIST, verdict.because, None
+    machine = machines.find(tx, verdict.machine)
+    if machine.state in WORKING and (run := runs.open_of(tx, machine.id)):
+        return Purpose(run.mode), f"{machine.name} is {machine.state}", machine.id
+    if machine.state != State.NEW or machine.surveyed_at is not None:
+        return Purpose.LOCAL, f"{machine.name} is {machine.state}: {verdict.because}", machine.id
+    if machine.denied_reason:
+        return Purpose.REFUSED, machine.denied_reason, machine.id
+    return Purpose.ENLIST, f"{machine.name} was never surveyed", machine.id
+
+
+def hello(store: Store, policy: Policy, message: Hello, now: datetime) -> Welcome:
+    """Identify the machine and give it its run; raises Forbidden for a bad nonce.
+
+    The nonce is consumed by the first hello and bound to its key: the same key may ask again
+    (an answer was lost, a person had to say yes first), any other one is a replay.
+    """
+    with store.write() as tx:
+        store.one_at_a_time(tx)
+        boot = _boot_of(tx, message, now)
+        if boot.key_hash is None:
+            boots.update(
+                tx,
+                boot.id,
+                key_hash=secrets.digest(message.key),
+                evidence=to_plain(message.evidence),
+            )
+            detail = f"agent {message.agent_version}, kernel {message.kernel}"
+            reach(tx, boot, Phase.AGENT, now, detail=detail)
+        machine = _identify(tx, boot, message, now)
+        if isinstance(machine, Clash):
+            boots.update(tx, boot.id, deadline_at=None, last_heard_at=now)
+            return Welcome("hold", f"clash: {machine.because}", retry_s=policy.hold_s)
+        boots.update(tx, boot.id, machine_id=machine.id, last_heard_at=now)
+        return _permit(tx, policy, boot, machine, now)
+
+
+def _boot_of(tx: Tx, message: Hello, now: datetime) -> Boot:
+    boot = boots.by_nonce(tx, secrets.digest(message.nonce))
+    if boot is None:
+        raise Forbidden("hello with an unknown nonce", status=401)
+    if boot.key_hash is not None:
+        if boot.key_hash != secrets.digest(message.key):
+            raise Forbidden(f"hello with the used nonce of boot {boot.id}", status=403)
+        if boot.ended_at is not None:
+            raise Forbidden(f"hello for boot {boot.id}, which has ended", status=403)
+    elif boot.nonce_expires_at is None or boot.nonce_expires_at <= now:
+        raise Forbidden(f"hello with the expired nonce of boot {boot.id}", status=403)
+    return boot
+
+
+def _identify(tx: Tx, boot: Boot, message: Hello, now: datetime) -> Machine | Clash:
+    evidence = message.evidence
+    claim = identity.claim(evidence.uuid, evidence.serial, [nic.mac for nic in evidence.nics])
+    verdict = identity.match(claim, machines.candidates(tx, claim))
+    if isinstance(verdict, Clash):
+        _keep_clash(tx, boot, verdict, message, now)
+        return verdict
+    if isinstance(verdict, Same):
+        machine = machines.find(tx, verdict.machine)
+        _learn(tx, machine, claim, message, now)
+        return machines.find(tx, machine.id)
+    machine = _new_machine(tx, claim, message, now)
+    machines.add(tx, machine)
+    machines.learn_macs(tx, machine.id, _named(claim, message))
+    told = f"{machine.name} enlisted itself: {verdict.because}"
+    events.add(tx, now, "machine.enlisted", told, machine=machine.id, boot=boot.id)
+    return machine
+
+
+def _new_machine(tx: Tx, claim: Claim, message: Hello, now: datetime) -> Machine:
+    name = names.from_number(secrets.random_number())
+    while machines.name_taken(tx, name):
+        name = f"{names.from_number(secrets.random_number())}-{secrets.new_id(4)}"
+    return Machine(
+        id=secrets.new_id(8),
+        name=name,
+        state=State.NEW,
+        state_reason="; ".join(("enlisted itself", *claim.notes)),
+        uuid=claim.uuid,
+        serial=claim.serial,
+        vendor=message.evidence.vendor,
+        product=message.evidence.product,
+        architecture=message.architecture,
+        firmware=message.firmware,
+        permitted=False,
+        denied_reason="",
+        surveyed_at=None,
+        summary={},
+        power_driver="manual",
+        power_parameters={},
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _learn(tx: Tx, machine: Machine, claim: Claim, message: Hello, now: datetime) -> None:
+    """Put what is new onto the record; what contradicts it would have been a Clash."""
+    values = {
+        "uuid": claim.uuid or machine.uuid,
+        "serial": claim.serial or machine.serial,
+        "vendor": message.evidence.vendor or machine.vendor,
+        "product": message.evidence.product or machine.product,
+        "architecture": message.architecture or machine.architecture,
+        "firmware": message.firmware or machine.firmware,
+    }
+    machines.learn_macs(tx, machine.id, _named(claim, message))
+    if any(getattr(machine, name) != value for name, value in values.items()):
+        machines.update(tx, machine.id, updated_at=now, **values)
+
+
+def _named(claim: Claim, message: Hello) -> dict[str, str]:
+    macs = {usable_mac(nic.mac): nic.name for nic in message.evidence.nics}
+    return {mac: name for mac, name in macs.items() if mac in claim.macs}
+
+
+def _keep_clash(tx: Tx, boot: Boot, clash: Clash, message: Hello, now: datetime) -> None:
+    if boots.clash_of(tx, boot.id):
+        return
+    evidence = to_plain(message.evidence)
+    boots.add_clash(
+        tx,
+        boot_id=boot.id,
+        at=now,
+        machines=list(clash.machines),
+        because=clash.because,
+        evidence=evidence,
+    )
+    events.add(tx, now, "machine.clash", clash.because, boot=boot.id)
+
+
+def _permit(tx: Tx, policy: Policy, boot: Boot, machine: Machine, now: datetime) -> Welcome:
+    if machine.denied_reason:
+        boots.update(tx, boot.id, ended_at=now, deadline_at=None)
+        return Welcome("denied", machine.denied_reason, machine=machine.name)
+    if not machine.permitted:
+        if policy.enlist == "deny":
+            return Welcome("denied", "the policy denies unknown machines", machine=machine.name)
+        if policy.enlist == "hold":
+            boots.update(tx, boot.id, deadline_at=None)
+            reason = f"{machine.name} asks to send its data; somebody must accept it first"
+            return Welcome("hold", reason, retry_s=policy.hold_s, machine=machine.name)
+        machines.update(tx, machine.id, permitted=True, updated_at=now)
+    return run_verbs.welcome(tx, policy, boot, machine, now)

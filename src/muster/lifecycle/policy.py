@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the operator decided beforehand; the server fills it from its settings."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Enlist = Literal["accept", "hold", "deny"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`enlist`: may an unknown machine send its data: yes, after a person's yes, or no.
+
+    Times in seconds. A nonce lives as long as the slowest boot; `silence_s` is how long an agent
+    may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
+    may take to its first sign.
+    """
+
+    enlist: Enlist = "accept"
+    # The server as machines reach it; files and metadata may be served from elsewhere (a proxy).
+    url: str = "http://127.0.0.1:8472"
+    files_url: str = ""
+    metadata_url: str = ""
+    ntp_servers: tuple[str, ...] = ()
+    ssh_keys: tuple[str, ...] = ()
+    nonce_s: float = 1800
+    heartbeat_s: float = 5
+    silence_s: float = 90
+    arrive_s: float = 1800
+    power_s: float = 180
+    hold_s: float = 3
+    output_limit: int = 10 * 1024 * 1024

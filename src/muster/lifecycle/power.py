@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Switches machines until they are as wanted: one row a machine, one idempotent step at a time.
+
+`want` writes the goal inside somebody's transaction; `step` claims due rows, asks the driver, and
+writes what happened and when to look again. A process that dies in between loses nothing: the
+lease ends and the row is due again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from muster.lifecycle import runs as run_verbs
+from muster.lifecycle.policy import Policy
+from muster.power.drivers import PowerError, load
+from muster.store import events, goals, machines, runs
+from muster.store.engine import Missing, Store, Tx
+from muster.store.goals import Goal
+from muster.store.machines import Machine
+
+LEASE = timedelta(seconds=60)
+CONFIRM = timedelta(seconds=1)
+AT_ONCE = 50
+
+
+def want(tx: Tx, policy: Policy, machine: Machine, goal: str, now: datetime, *, why: str) -> None:
+    """Write the goal (on, off, cycle); a machine without a driver is told to a person."""
+    if machine.power_driver == "manual":
+        told = f"switch {machine.name} {'on' if goal == 'cycle' else goal} by hand: {why}"
+        events.add(tx, now, "power.manual", told, machine=machine.id)
+        return
+    deadline = now + timedelta(seconds=policy.power_s)
+    goals.want(tx, machine.id, goal, now=now, deadline=deadline)
+    told = f"power {goal} wanted for {machine.name}: {why}"
+    events.add(tx, now, "power.wanted", told, machine=machine.id)
+
+
+def ask(
+    store: Store, policy: Policy, reference: str, goal: str, *, actor: str, now: datetime
+) -> None:
+    """A person's wish to switch a machine on, off or off and on."""
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        want(tx, policy, machine, goal, now, why=f"asked by {actor}")
+
+
+async def step(store: Store, clock: Callable[[], datetime]) -> int:
+    """Work on every due goal once, side by side; returns how many there were."""
+    due = await asyncio.to_thread(_claim, store, clock())
+    await asyncio.gather(*(_work(store, clock, goal, machine) for goal, machine in due))
+    return len(due)
+
+
+def _claim(store: Store, now: datetime) -> list[tuple[Goal, Machine]]:
+    with store.write() as tx:
+        due = goals.claim_due(tx, now=now, lease=LEASE, limit=AT_ONCE)
+        return [(goal, machines.find(tx, goal.machine_id)) for goal in due]
+
+
+async def _work(store: Store, clock: Callable[[], datetime], goal: Goal, machine: Machine) -> None:
+    try:
+        outcome = await _advance(goal, machine)
+    except PowerError as error:
+        outcome = {"error": str(error), "permanent": error.permanent}
+    await asyncio.to_thread(_settle, store, goal, machine, outcome, clock())
+
+
+async def _advance(goal: Goal, machine: Machine) -> dict[str, Any]:
+    """One step towards the goal: look, and switch when it is not so yet."""
+    driver = load(machine.power_driver)
+    state = await driver.state(machine.power_parameters)
+    if goal.goal == "cycle":
+        if state == "off":
+            await driver.on(machine.power_parameters)
+            return {"goal": "on", "status": "sent", "detail": "was off; switched on"}
+        await driver.off(machine.power_parameters)
+        return {"status": "sent", "detail": "switched off first"}
+    if state == goal.goal:
+        return {"status": "reached", "detail": f"power is {state}"}
+    await (driver.on if goal.goal == "on" else driver.off)(machine.power_parameters)
+    return {"status": "sent", "detail": f"was {state}; switched {goal.goal}"}
+
+
+def _settle(
+    store: Store, goal: Goal, machine: Machine, outcome: dict[str, Any], now: datetime
+) -> None:
+    with store.write() as tx:
+        if "error" in outcome:
+            _failed(tx, goal, machine, outcome, now)
+            return
+        reached = outcome["status"] == "reached"
+        due = None if reached else now + CONFIRM
+        if goals.settle(tx, goal, due_at=due, updated_at=now, **outcome) and reached:
+            told = f"{machine.name}: {outcome['detail']}"
+            events.add(tx, now, "power.reached", told, machine=machine.id)
+
+
+def _failed(tx: Tx, goal: Goal, machine: Machine, outcome: dict[str, Any], now: datetime) -> None:
+    over = outcome["permanent"] or (goal.deadline_at is not None and now >= goal.deadline_at)
+    wait = timedelta(seconds=min(60, 2**goal.attempts))
+    settled = goals.settle(
+        tx,
+        goal,
+        status="failed" if over else goal.status,
+        attempts=goal.attempts + 1,
+        detail=outcome["error"],
+        due_at=None if over else now + wait,
+        updated_at=now,
+    )
+    if not settled or (goal.attempts and not over):
+        return
+    told = f"power {goal.goal} of {machine.name}: {outcome['error']}"
+    events.add(tx, now, "power.failed", told, machine=machine.id)
+    if over:
+        _fail_waiting_run(tx, machine, told, now)
+
+
+def _fail_waiting_run(tx: Tx, machine: Machine, reason: str, now: datetime) -> None:
+    """A machine that cannot be switched on will not come: say so now, not at the deadline."""
+    try:
+        run = runs.open_of(tx, machine.id)
+    except Missing:
+        return
+    if run is not None and run.state == "pending":
+        run_verbs.fail_run(tx, run, now, reason=reason)

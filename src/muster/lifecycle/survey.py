@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the outputs that we know into the machine's record.
+
+The raw bytes are already stored. An output that cannot be read makes its result failed, with the
+reason; it never makes a request fail or loses a report.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+
+from muster.store import machines, runs
+from muster.store.engine import Tx
+from muster.store.runs import Result, Run
+from muster.wire.resources import BadDocument, read_document, summary
+
+RESOURCES = "50-maas-01-commissioning"
+
+
+def read(tx: Tx, run: Run, result: Result, now: datetime) -> str:
+    """Read a passed script's output; returns why it could not be read, or ""."""
+    reader = _READERS.get(result.name)
+    return reader(tx, run, result, now) if reader else ""
+
+
+def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
+    raw = runs.output(tx, result.id, stream="stdout")
+    try:
+        facts = summary(read_document(raw))
+    except BadDocument as error:
+        return str(error)
+    runs.add_document(
+        tx,
+        machine_id=run.machine_id,
+        result_id=result.id,
+        taken_at=now,
+        sha256=hashlib.sha256(raw).hexdigest(),
+        body=raw,
+    )
+    machines.update(tx, run.machine_id, summary=asdict(facts), updated_at=now)
+    return ""
+
+
+_READERS: dict[str, Callable[[Tx, Run, Result, datetime], str]] = {RESOURCES: _resources}

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what a boot does onto its timeline, from its first DHCP packet to its end.
+
+Everything before the hello is only shown, never trusted: whoever can send a DHCP packet can
+forge these lines, so nothing is decided by them.
+"""
+
+from datetime import datetime, timedelta
+
+from muster.lifecycle import secrets
+from muster.lifecycle.secrets import Forbidden
+from muster.machine.identity import usable_mac
+from muster.machine.phases import AFTER, Phase, later
+from muster.store import boots, events
+from muster.store.boots import Boot
+from muster.store.engine import Missing, Store, Tx
+from muster.wire.events import PhaseReport
+
+SAME_ATTEMPT = timedelta(minutes=10)
+"""A loader that asks again within this time is still the same attempt to start."""
+
+MARKS_LIMIT = 500
+"""Lines of one timeline; a machine that reports more is broken or hostile."""
+
+
+def reach(
+    tx: Tx, boot: Boot, phase: Phase, now: datetime, *, status: str = "done", detail: str = ""
+) -> None:
+    """Write a mark; the deadline of what comes next starts here."""
+    if boots.count_marks(tx, boot.id) >= MARKS_LIMIT:
+        return
+    boots.mark(tx, boot.id, now, phase, status, detail[:2048])
+    if status == "failed":
+        boots.update(tx, boot.id, failure=f"{phase}: {detail}"[:2048])
+        return
+    wait = AFTER.get(phase if status == "done" else _before(phase))
+    deadline = now + timedelta(seconds=wait.seconds) if wait else None
+    values = {"phase_at": now, "deadline_at": deadline, "failure": ""}
+    if status == "done" and (later(phase, Phase(boot.phase)) or phase == boot.phase):
+        values["phase"] = phase
+    boots.update(tx, boot.id, ended_at=None, **values)
+
+
+def _before(phase: Phase) -> Phase:
+    """The phase whose end this one waits for."""
+    order = tuple(Phase)
+    return order[max(0, order.index(phase) - 1)]
+
+
+def begin(tx: Tx, now: datetime, *, mac: str, phase: Phase, detail: str) -> Boot:
+    """A new boot; what this MAC left unfinished ends here."""
+    close_open(tx, now, mac=mac)
+    boot = secrets.new_id(12)
+    boots.add(tx, boot, mac=mac, phase=phase, phase_at=now, started_at=now)
+    found = boots.find(tx, boot)
+    reach(tx, found, phase, now, detail=detail)
+    return boots.find(tx, boot)
+
+
+def close_open(tx: Tx, now: datetime, *, mac: str) -> None:
+    """The machine starts anew: what it did before the hello is over.
+
+    After the hello the run decides: a script may have rebooted the machine on purpose.
+    """
+    open_boot = boots.open_for_mac(tx, mac, since=now - timedelta(days=7)) if mac else None
+    if open_boot is not None:
+        boots.update(tx, open_boot.id, ended_at=now, deadline_at=None)
+        if open_boot.token_hash is None:
+            boots.mark(tx, open_boot.id, now, Phase.END, "failed", "the machine started again")
+
+
+def in_loader(tx: Tx, now: datetime, *, mac: str) -> Boot | None:
+    """The attempt to start that this MAC is making, when no kernel of it was heard yet."""
+    boot = boots.open_for_mac(tx, mac, since=now - SAME_ATTEMPT) if mac else None
+    return boot if boot and not later(Phase(boot.phase), Phase.LOADER) else None
+
+
+def dhcp_seen(store: Store, now: datetime, *, mac: str, detail: str) -> None:
+    """A network boot client asked for an address: a boot begins."""
+    mac = usable_mac(mac)
+    if not mac:
+        return
+    with store.write() as tx:
+        boot = in_loader(tx, now, mac=mac)
+        if boot is None:
+            begin(tx, now, mac=mac, phase=Phase.DHCP, detail=detail)
+        else:
+            # The same DISCOVER is repeated for seconds; one line says it.
+            last = boots.last_mark(tx, boot.id)
+            if last is None or last.detail != detail:
+                reach(tx, boot, Phase.DHCP, now, detail=detail)
+
+
+def loader_sent(
+    store: Store, now: datetime, *, mac: str, detail: str, failed: bool = False
+) -> None:
+    """TFTP sent a loader to the machine with this MAC, or could not."""
+    with store.write() as tx:
+        boot = in_loader(tx, now, mac=usable_mac(mac))
+        if boot is not None:
+            status = "failed" if failed else "started"
+            reach(tx, boot, Phase.LOADER, now, status=status, detail=detail)
+
+
+def file_fetched(store: Store, now: datetime, *, boot_id: str, detail: str) -> None:
+    """The loader fetched a boot file over HTTP."""
+    with store.write() as tx:
+        try:
+            boot = boots.find(tx, boot_id)
+        except Missing:
+            return
+        if boot.ended_at is None and not later(Phase(boot.phase), Phase.LOADER):
+            reach(tx, boot, Phase.KERNEL, now, status="started", detail=detail)
+
+
+def reported(store: Store, now: datetime, *, nonce: str, report: PhaseReport) -> None:
+    """The initrd says how far it is; raises Forbidden for a nonce that is unknown or used."""
+    with store.write() as tx:
+        boot = nonce_boot(tx, nonce, now, what="a phase report")
+        reach(tx, boot, Phase(report.phase), now, status=report.status, detail=report.detail)
+        if report.status == "failed":
+            message = f"boot {boot.id} failed at {report.phase}: {report.detail}"
+            events.add(tx, now, "boot.failed", message, machine=boot.machine_id, boot=boot.id)
+
+
+def seed_served(store: Store, now: datetime, *, nonce: str) -> Boot:
+    """The boot that may read this seed; raises Forbidden."""
+    with store.write() as tx:
+        return nonce_boot(tx, nonce, now, what="the seed")
+
+
+def nonce_boot(tx: Tx, nonce: str, now: datetime, *, what: str) -> Boot:
+    """The boot of a nonce that is alive and not consumed; raises Forbidden."""
+    boot = boots.by_nonce(tx, secrets.digest(nonce))
+    if boot is None:
+        raise Forbidden(f"unknown nonce for {what}", status=401)
+    if boot.nonce_expires_at is None or boot.nonce_expires_at <= now:
+        raise Forbidden(f"the nonce for {what} of boot {boot.id} has expired", status=403)
+    if boot.key_hash is not None:
+        raise Forbidden(f"the nonce for {what} of boot {boot.id} was already used", status=403)
+    return boot
+
+
+def audit(store: Store, now: datetime, message: str, *, actor: str) -> None:
+    """Write a refusal down, in a transaction of its own: the refused one was rolled back."""
+    with store.write() as tx:
+        events.add(tx, now, "audit.refused", message[:2048], actor=actor)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cloud-init seed (NoCloud): the same for every machine but for its nonce.
+
+JSON is YAML, so everything here is written by a JSON library and nothing can break out.
+cloud-init 25.1 asks for network-config first and retries a 404 eleven times with a second
+between; an empty answer costs nothing.
+"""
+
+import json
+from typing import Any
+
+from muster.lifecycle.policy import Policy
+from muster.machine.phases import Purpose
+
+FOLDER = "/run/muster"
+
+# The agent is fetched by the unit, not by cloud-init: systemd then repeats both for ever.
+_FETCH = f"""\
+#!/bin/sh
+# Fetches the agent with whatever this image has.
+set -u
+url="$1/agent/agent.pyz"
+to={FOLDER}/agent.pyz
+curl -fsS --max-time 30 -o "$to.part" "$url" \\
+  || wget -q -T 30 -O "$to.part" "$url" \\
+  || python3 -c 'import sys, urllib.request as u; u.urlretrieve(*sys.argv[1:])' "$url" "$to.part" \\
+  || {{ echo "muster: cannot fetch $url" >&2; exit 1; }}
+mv "$to.part" "$to"
+"""
+
+_UNIT = """\
+[Unit]
+Description=muster agent
+DefaultDependencies=no
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+Environment=MUSTER_AGENT={folder}/agent.pyz PYTHONDONTWRITEBYTECODE=1
+ExecStartPre=/bin/sh {folder}/fetch {url}
+ExecStart=/usr/bin/python3 -I {folder}/agent.pyz run {folder}
+Restart=on-failure
+RestartSec=1
+OOMScoreAdjust=-900
+StandardOutput=journal+console
+StandardError=journal+console
+"""
+
+# bootcmd runs in cloud-init's first stage that has the seed; runcmd would wait for its last one.
+_START = f"""\
+set -e
+mkdir -p -m 700 {FOLDER}
+umask 077
+printf %s "$1" > {FOLDER}/agent.json
+printf %s "$2" > {FOLDER}/fetch
+printf %s "$3" > /run/systemd/system/muster-agent.service
+systemctl daemon-reload
+systemctl start --no-block muster-agent.service
+"""
+
+
+def meta_data(boot: str) -> str:
+    """instance-id is the boot's: every boot is a first boot for cloud-init."""
+    return json.dumps({"instance-id": f"muster-{boot}", "local-hostname": "muster"}) + "\n"
+
+
+def user_data(policy: Policy, nonce: str, purpose: Purpose) -> str:
+    """#cloud-config: starts the agent, sets the clock, and keys when commissioning only."""
+    agent = json.dumps({"server": policy.url, "nonce": nonce})
+    unit = _UNIT.format(folder=FOLDER, url=policy.url)
+    config: dict[str, Any] = {
+        "bootcmd": [["sh", "-c", _START, "muster", agent, _FETCH, unit]],
+        "ssh_deletekeys": False,
+        "ssh_pwauth": False,
+        "disable_root": False,
+    }
+    if policy.ntp_servers:
+        config["ntp"] = {"enabled": True, "servers": list(policy.ntp_servers)}
+    if purpose == Purpose.COMMISSION and policy.ssh_keys:
+        config["users"] = [{"name": "root", "ssh_authorized_keys": list(policy.ssh_keys)}]
+        config["runcmd"] = [["systemctl", "start", "--no-block", "ssh.service"]]
+    return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wires the rooms into one ASGI application."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+
+import muster.api.app
+import muster.boot.http
+import muster.metadata.http
+from muster import __version__
+from muster.api import health
+from muster.images.library import Library
+from muster.lifecycle.policy import Policy
+from muster.store.engine import Store
+
+Clock = Callable[[], datetime]
+Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+
+def utc_now() -> datetime:
+    """The clock of the house."""
+    return datetime.now(UTC)
+
+
+def application(
+    store: Store,
+    policy: Policy,
+    library: Library,
+    *,
+    clock: Clock = utc_now,
+    lifespan: list[Lifespan] | None = None,
+) -> Litestar:
+    """Every door, with what its handlers ask for by name: store, policy, library, now."""
+    return Litestar(
+        route_handlers=[
+            muster.api.app.router(),
+            muster.boot.http.router(),
+            muster.metadata.http.router(),
+            health.healthz,
+            health.metrics,
+        ],
+        dependencies={
+            "store": Provide(lambda: store, sync_to_thread=False),
+            "policy": Provide(lambda: policy, sync_to_thread=False),
+            "library": Provide(lambda: library, sync_to_thread=False),
+            "now": Provide(clock, sync_to_thread=False),
+        },
+        exception_handlers=muster.api.app.ERRORS,
+        state=State({"store": store, "library": library}),
+        lifespan=lifespan or [],
+        openapi_config=OpenAPIConfig(
+            title="muster",
+            version=__version__,
+            path="/api",
+            render_plugins=[JsonRenderPlugin()],
+            components=Components(
+                security_schemes={
+                    "apiKey": SecurityScheme(type="http", scheme="bearer"),
+                }
+            ),
+        ),
+        request_max_body_size=1024 * 1024,
+        logging_config=None,
+        pdb_on_exception=False,
+        debug=False,
+    )

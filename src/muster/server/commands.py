@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The local commands of the hall: serve, settings, doctor."""
+
+import dataclasses
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cyclopts
+import structlog
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from muster.server import doctor as doctors
+from muster.server import serve as hall
+from muster.server.settings import BadSettings, Resolved, Settings, from_process
+
+_HELP = {f.name: f.metadata["help"] for f in dataclasses.fields(Settings)}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Flags:
+    """Settings given as flags; each is told by `muster settings`."""
+
+    config: Annotated[Path | None, Parameter(help="settings file (TOML)")] = None
+    data: Annotated[str | None, Parameter(help=_HELP["data"])] = None
+    database: Annotated[str | None, Parameter(help=_HELP["database"])] = None
+    listen: Annotated[str | None, Parameter(help=_HELP["listen"])] = None
+    url: Annotated[str | None, Parameter(help=_HELP["url"])] = None
+    files_url: Annotated[str | None, Parameter(help=_HELP["files_url"])] = None
+    metadata_url: Annotated[str | None, Parameter(help=_HELP["metadata_url"])] = None
+    interface: Annotated[str | None, Parameter(help=_HELP["interface"])] = None
+    dhcp: Annotated[Literal["own", "proxy", "none"] | None, Parameter(help=_HELP["dhcp"])] = None
+    dhcp_pool: Annotated[str | None, Parameter(help=_HELP["dhcp_pool"])] = None
+    enlist: Annotated[Literal["accept", "hold", "deny"] | None, Parameter(help=_HELP["enlist"])] = (
+        None
+    )
+    log: Annotated[Literal["console", "json"] | None, Parameter(help=_HELP["log"])] = None
+
+
+def serve(*, flags: Flags | None = None) -> int:
+    """Serve machines and people until stopped."""
+    resolved = _resolve(flags)
+    if resolved is None:
+        return 2
+    set_up_logs(resolved.settings)
+    try:
+        hall.run(resolved.settings)
+    except hall.CannotStart as error:
+        print(f"muster serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def settings(*, flags: Flags | None = None) -> int:
+    """Explain every setting: its value, where that came from, what it means."""
+    resolved = _resolve(flags)
+    if resolved is None:
+        return 2
+    table = Table("setting", "value", "from", "meaning")
+    for field in dataclasses.fields(Settings):
+        value = getattr(resolved.settings, field.name)
+        shown = ", ".join(value) if isinstance(value, list) else str(value)
+        table.add_row(field.name, shown, resolved.origin[field.name], _HELP[field.name])
+    Console().print(table)
+    return 0
+
+
+def doctor(*, flags: Flags | None = None) -> int:
+    """Check interface, ports, image, clock and tools; exit status 1 when something is wrong."""
+    resolved = _resolve(flags)
+    if resolved is None:
+        return 2
+    console = Console()
+    colours = {"ok": "green", "warning": "yellow", "wrong": "red"}
+    wrong = False
+    for finding in doctors.examine(resolved.settings):
+        wrong = wrong or finding.verdict == "wrong"
+        colour = colours[finding.verdict]
+        console.print(
+            f"[{colour}]{finding.verdict:8}[/{colour}] [bold]{finding.what}[/bold]: ", end=""
+        )
+        console.print(finding.said, markup=False)
+    return 1 if wrong else 0
+
+
+def set_up_logs(chosen: Settings) -> None:
+    """structlog for everybody; uvicorn's own lines join in."""
+    rendering: Any = (
+        structlog.processors.JSONRenderer()
+        if chosen.log == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+
+
+def _resolve(flags: Flags | None) -> Resolved | None:
+    given = dataclasses.asdict(flags) if flags else {}
+    file = given.pop("config", None)
+    try:
+        return from_process(file, given)
+    except BadSettings as error:
+        print(f"muster: {error}", file=sys.stderr)
+        return None
+
+
+def add_to(app: cyclopts.App) -> None:
+    """Put these commands into the tree."""
+    for command in (serve, settings, doctor):
+        app.command(command)

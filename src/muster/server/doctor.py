@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`muster doctor`: checks what a server needs here; each finding names the remedy."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from muster.images.library import Library
+from muster.server import segment
+from muster.server.settings import BadSettings, Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`verdict`: ok, warning or wrong."""
+
+    what: str
+    verdict: str
+    said: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every check, one after another."""
+    checks: list[tuple[str, Callable[[Settings], Finding | None]]] = [
+        ("interface", _interface),
+        ("dhcp", _dhcp),
+        ("http port", _http_port),
+        ("data folder", _data),
+        ("image", _image),
+        ("clock", _clock),
+        ("tools", _tools),
+    ]
+    for what, check in checks:
+        finding = check(settings)
+        if finding:
+            yield Finding(what, finding.verdict, finding.said)
+
+
+def _ok(said: str) -> Finding:
+    return Finding("", "ok", said)
+
+
+def _wrong(said: str) -> Finding:
+    return Finding("", "wrong", said)
+
+
+def _interface(settings: Settings) -> Finding:
+    if not settings.interface:
+        return Finding("", "warning", "none is set: machines cannot boot here; set --interface")
+    try:
+        found = segment.find(settings)
+    except BadSettings as error:
+        return _wrong(str(error))
+    first, last = found.range()
+    return _ok(f"{found.interface} has {found.address}; pool {first} to {last}")
+
+
+def _dhcp(settings: Settings) -> Finding | None:
+    if not settings.interface:
+        return None
+    if os.geteuid() != 0:
+        return Finding("", "warning", "not root: cannot look for other DHCP servers")
+    try:
+        other = segment.other_server(settings.interface)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("", "warning", f"cannot look for other DHCP servers: {error}")
+    if settings.dhcp == "own":
+        told = f"another DHCP server answers: {other}; use --dhcp proxy, or stop it"
+        return _wrong(told) if other else _ok("no other DHCP server answers")
+    if settings.dhcp == "proxy" and not other:
+        return _wrong("no DHCP server answers: machines get no address; use --dhcp own")
+    return _ok(f"addresses come from {other}" if other else "no DHCP server answers here")
+
+
+def _http_port(settings: Settings) -> Finding:
+    host, _, port = settings.listen.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host or "0.0.0.0", int(port)))
+        except (OSError, ValueError) as error:
+            return _wrong(f"{settings.listen}: {error}; another server there? (setting: listen)")
+    return _ok(f"{settings.listen} is free")
+
+
+def _data(settings: Settings) -> Finding:
+    folder = Path(settings.data)
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        return _wrong(f"{existing} cannot be written (setting: data)")
+    free = shutil.disk_usage(existing).free // 2**20
+    told = f"{folder}: {free} MiB free"
+    return _ok(told) if free > 4096 else Finding("", "warning", f"{told}; an image needs 4096")
+
+
+def _image(settings: Settings) -> Finding:
+    library = Library(Path(settings.data) / "images")
+    image = library.current()
+    if image is None:
+        return _wrong("none: run 'muster image build'")
+    problems = library.verify(image.id)
+    if problems:
+        return _wrong(f"{'; '.join(problems)}: run 'muster image build --refresh'")
+    return _ok(f"{image.suite} {image.arch}, kernel {image.kernel_version}, every file verified")
+
+
+def _clock(_: Settings) -> Finding:
+    now = datetime.now(UTC)
+    if now.year < 2025:
+        return _wrong(f"this machine believes it is {now:%Y-%m-%d}: set the clock")
+    return _ok(f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _tools(settings: Settings) -> Finding:
+    wanted = {"ip": "iproute2"}
+    if settings.dhcp != "none":
+        wanted |= {"dnsmasq": "dnsmasq-base", "busybox": "busybox-static"}
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    missing = [package for tool, package in wanted.items() if not shutil.which(tool, path=path)]
+    if missing:
+        return _wrong(f"missing: apt-get install {' '.join(missing)}")
+    return _ok(f"{', '.join(wanted)} are there")

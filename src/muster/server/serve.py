@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts and stops everything: database, DHCP, HTTP, and the loops that keep promises."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+from litestar import Litestar
+
+from muster.boot import dhcp
+from muster.boot.arch import LOADERS
+from muster.boot.dhcplog import Asked, Loader, Reader
+from muster.boot.dnsmasq import DhcpError, Dnsmasq
+from muster.images.library import Library
+from muster.lifecycle import deadlines, people, power, timeline
+from muster.lifecycle.policy import Policy
+from muster.server import segment as segments
+from muster.server.app import application, utc_now
+from muster.server.settings import BadSettings, Settings
+from muster.store.engine import CannotOpen, Store
+
+log = structlog.get_logger("muster")
+SD_LISTEN_FDS_START = 3
+
+
+class CannotStart(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raises CannotStart."""
+    try:
+        asyncio.run(_serve(settings))
+    except (BadSettings, CannotOpen, DhcpError) as error:
+        raise CannotStart(str(error)) from error
+
+
+def policy_of(settings: Settings, url: str) -> Policy:
+    """What the rooms need to know of the settings."""
+    return Policy(
+        enlist=settings.enlist,  # type: ignore[arg-type]
+        url=url,
+        files_url=settings.files_url.rstrip("/"),
+        metadata_url=settings.metadata_url.rstrip("/"),
+        ntp_servers=tuple(settings.ntp_servers),
+        ssh_keys=tuple(settings.ssh_keys),
+        nonce_s=settings.nonce_s,
+        heartbeat_s=settings.heartbeat_s,
+        silence_s=settings.silence_s,
+        arrive_s=settings.arrive_s,
+        power_s=settings.power_s,
+        output_limit=settings.output_limit,
+    )
+
+
+def open_store(settings: Settings) -> Store:
+    """The database, migrated; raises CannotStart or CannotOpen."""
+    folder = Path(settings.data)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    except OSError as error:
+        raise CannotStart(f"data folder {folder}: {error.strerror}") from error
+    store = Store(settings.database or f"sqlite:///{folder / 'muster.db'}")
+    store.migrate()
+    return store
+
+
+async def _serve(settings: Settings) -> None:
+    sockets = [*_inherited_sockets(), _listen(settings.listen)]
+    store = open_store(settings)
+    library = Library(Path(settings.data) / "images")
+    segment = segments.find(settings) if settings.interface else None
+    port = sockets[-1].getsockname()[1]
+    address = segment.ip if segment else _own_address(settings.listen)
+    policy = policy_of(settings, settings.url.rstrip("/") or f"http://{address}:{port}")
+    dnsmasq = await _start_dhcp(settings, segment, policy, store, library)
+    _first_start(store, policy)
+
+    @asynccontextmanager
+    async def loops(_: Litestar) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(_every(0.5, lambda: power.step(store, utc_now))),
+            asyncio.create_task(
+                _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, utc_now()))
+            ),
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    app = application(store, policy, library, lifespan=[loops])
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="on"
+    )
+    log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
+    try:
+        await uvicorn.Server(config).serve(sockets=sockets)
+    finally:
+        if dnsmasq:
+            await dnsmasq.stop()
+        store.close()
+
+
+async def _start_dhcp(
+    settings: Settings,
+    segment: dhcp.Segment | None,
+    policy: Policy,
+    store: Store,
+    library: Library,
+) -> Dnsmasq | None:
+    if settings.dhcp == "none":
+        return None
+    if segment is None:
+        raise BadSettings(f"dhcp={settings.dhcp} needs an interface: --interface NAME")
+    if settings.dhcp == "own":
+        other = await asyncio.to_thread(segments.other_server, segment.interface)
+        if other:
+            raise CannotStart(
+                f"another DHCP server ({other}) answers on {segment.interface}: two would give"
+                " machines different answers; use --dhcp proxy beside it, or stop it"
+            )
+    folder = Path(settings.data) / "dhcp"
+    place_loaders(library, folder / "tftp")
+    text = dhcp.configuration(
+        segment,
+        settings.dhcp,  # type: ignore[arg-type]
+        url=policy.url,
+        folder=folder,
+    )
+    dnsmasq = Dnsmasq(text, folder, _dhcp_reader(store))
+    await dnsmasq.start()
+    return dnsmasq
+
+
+def place_loaders(library: Library, folder: Path) -> None:
+    """Put the image's loaders where TFTP serves them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    image = library.current()
+    if image is None:
+        log.warning("no image: machines cannot start; run 'muster image build'")
+        return
+    for name in LOADERS:
+        entry = image.files.get(f"loader/{name}")
+        if entry:
+            part = folder / f".{name}"
+            part.write_bytes(library.blob(entry.sha256).read_bytes())
+            part.chmod(0o644)
+            os.replace(part, folder / name)
+
+
+def _dhcp_reader(store: Store) -> Callable[[str], Awaitable[None]]:
+    reader = Reader()
+
+    async def on_line(line: str) -> None:
+        log.debug("dnsmasq", line=line)
+        match reader.read(line):
+            case Asked(mac, detail):
+                await asyncio.to_thread(
+                    timeline.dhcp_seen, store, utc_now(), mac=mac, detail=detail
+                )
+            case Loader(mac, detail, failed):
+                await asyncio.to_thread(
+                    timeline.loader_sent, store, utc_now(), mac=mac, detail=detail, failed=failed
+                )
+
+    return on_line
+
+
+def _first_start(store: Store, policy: Policy) -> None:
+    password = people.first_admin(store, utc_now())
+    if password:
+        # Printed, not logged: a log is kept and sent elsewhere.
+        print(
+            f"\nFirst start: the user admin was made. Its password is shown this once:\n\n"
+            f"    {password}\n\nSign in with:  muster login {policy.url} --user admin\n",
+            flush=True,
+        )
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Do the work again and again; one failure is logged and does not end the loop."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            log.error("a background step failed", exc_info=error)
+        await asyncio.sleep(seconds)
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host.strip("[]") or "0.0.0.0", int(port)))
+    except ValueError as error:
+        raise CannotStart(f"listen={address!r}: write ADDRESS:PORT") from error
+    except OSError as error:
+        raise CannotStart(
+            f"cannot listen on {address}: {error.strerror}; is another server running there?"
+            " (setting: listen)"
+        ) from error
+    listener.listen(2048)
+    listener.setblocking(False)  # noqa: FBT003
+    return listener
+
+
+def _inherited_sockets() -> list[socket.socket]:
+    """Listening sockets of systemd's socket activation, sd_listen_fds(3)."""
+    if os.environ.get("LISTEN_PID") not in (str(os.getpid()), None):
+        return []
+    count = int(os.environ.pop("LISTEN_FDS", "0"))
+    os.environ.pop("LISTEN_PID", None)
+    fds = range(SD_LISTEN_FDS_START, SD_LISTEN_FDS_START + count)
+    for fd in fds:
+        # dnsmasq, our child, must not hold the port when we are gone.
+        os.set_inheritable(fd, False)  # noqa: FBT003
+    return [socket.socket(fileno=fd) for fd in fds]
+
+
+def _own_address(listen: str) -> str:
+    """The address to name when there is no interface: where we listen, or the way out."""
+    host = listen.rpartition(":")[0].strip("[]")
+    if host and host not in ("0.0.0.0", "::"):
+        return host
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # No packet is sent: connect only chooses the route (TEST-NET-1, RFC 5737).
+        probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server's settings: one TOML file, environment variables and flags, in rising order.
+
+Every setting has one name everywhere: `dhcp_pool` in the file, MUSTER_DHCP_POOL in the
+environment, --dhcp-pool on the command line. `muster settings` shows each value's origin.
+"""
+
+import dataclasses
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT_FILE = Path("/etc/muster/muster.toml")
+CHOICES = {
+    "dhcp": ("own", "proxy", "none"),
+    "enlist": ("accept", "hold", "deny"),
+    "log": ("console", "json"),
+}
+
+
+class BadSettings(ValueError):
+    """A setting that cannot be: names it, where it came from, and what it may be."""
+
+
+def _setting(default: Any, text: str) -> Any:
+    if isinstance(default, list):
+        return field(default_factory=list, metadata={"help": text})
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings with their defaults; lists are written with commas outside the file."""
+
+    data: str = _setting("/var/lib/muster", "folder of the database, images and keys")
+    database: str = _setting("", "database URL; default: SQLite in the data folder")
+    listen: str = _setting("0.0.0.0:8472", "address and port of HTTP")
+    url: str = _setting("", "the server as machines reach it; default: the interface's address")
+    files_url: str = _setting("", "where machines fetch boot files, when not from the server")
+    metadata_url: str = _setting("", "where machines fetch their seed, when not from the server")
+    interface: str = _setting("", "network interface on which machines boot")
+    dhcp: str = _setting("none", "own: give addresses; proxy: beside another DHCP; none")
+    dhcp_pool: str = _setting("", "FIRST,LAST address; default: upper half of the network")
+    dhcp_router: str = _setting("", "router that machines are told; default: none")
+    dhcp_dns: list[str] = _setting([], "name servers that machines are told")
+    enlist: str = _setting("accept", "unknown machines: accept, hold (a person says yes), deny")
+    ntp_servers: list[str] = _setting([], "time servers that machines are told")
+    ssh_keys: list[str] = _setting([], "public keys let in while commissioning with enable_ssh")
+    nonce_s: float = _setting(1800.0, "seconds that a boot's one-time secret lives")
+    heartbeat_s: float = _setting(5.0, "seconds between an agent's signs of life")
+    silence_s: float = _setting(90.0, "seconds without a sign after which a run has failed")
+    arrive_s: float = _setting(1800.0, "seconds for a machine to start after 'commission'")
+    power_s: float = _setting(180.0, "seconds for a power action to succeed")
+    output_limit: int = _setting(10485760, "bytes of output kept of one script")
+    log: str = _setting("console", "log format: console or json")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Settings, and for each name where its value came from."""
+
+    settings: Settings
+    origin: dict[str, str]
+
+
+def resolve(*, file: Path | None, environment: dict[str, str], flags: dict[str, Any]) -> Resolved:
+    """Defaults, then the file, the environment and the flags; raises BadSettings."""
+    known = {f.name: f for f in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    origin = dict.fromkeys(known, "default")
+    for name, value, where in _given(file, environment, flags):
+        if name not in known:
+            near = ", ".join(sorted(known))
+            raise BadSettings(f"{where}: there is no setting {name!r}; there are: {near}")
+        values[name] = _convert(known[name], value, where)
+        origin[name] = where
+    return Resolved(Settings(**values), origin)
+
+
+def _given(
+    file: Path | None, environment: dict[str, str], flags: dict[str, Any]
+) -> list[tuple[str, Any, str]]:
+    given = [(name, value, str(file)) for name, value in _read(file).items()]
+    names = {f"MUSTER_{f.name.upper()}": f.name for f in dataclasses.fields(Settings)}
+    given += [
+        (name, environment[variable], f"environment {variable}")
+        for variable, name in names.items()
+        if variable in environment
+    ]
+    given += [
+        (name, value, f"flag --{name.replace('_', '-')}")
+        for name, value in flags.items()
+        if value is not None
+    ]
+    return given
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        if not DEFAULT_FILE.exists():
+            return {}
+        file = DEFAULT_FILE
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        raise BadSettings(f"settings file {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"settings file {file}: not TOML: {error}") from error
+
+
+def _convert(setting: dataclasses.Field[Any], value: Any, where: str) -> Any:
+    kind = setting.type if isinstance(setting.type, str) else getattr(setting.type, "__name__", "")
+    try:
+        if str(setting.type).startswith("list"):
+            items = value.split(",") if isinstance(value, str) else value
+            return [str(item).strip() for item in items if str(item).strip()]
+        if kind in ("float", "int"):
+            number = float(value) if kind == "float" else int(value)
+            if number <= 0:
+                raise ValueError("must be more than 0")
+            return number
+        if not isinstance(value, str):
+            raise ValueError("must be a text")
+    except (TypeError, ValueError) as error:
+        raise BadSettings(f"{where}: {setting.name}={value!r}: {error}") from error
+    choices = CHOICES.get(setting.name)
+    if choices and value not in choices:
+        raise BadSettings(f"{where}: {setting.name}={value!r}: must be one of {', '.join(choices)}")
+    return value
+
+
+def from_process(file: Path | None, flags: dict[str, Any]) -> Resolved:
+    """Resolve with this process's environment."""
+    return resolve(file=file, environment=dict(os.environ), flags=flags)

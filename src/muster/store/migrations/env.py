@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alembic's environment: the caller brings the connection."""
+
+from alembic import context
+
+from muster.store.schema import Utc, metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    render_as_batch=connection.dialect.name == "sqlite",
+    compare_type=True,
+    render_item=lambda kind, item, _context: (
+        "Utc()" if kind == "type" and isinstance(item, Utc) else False
+    ),
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs (one ordered set of scripts), their results and the raw output, compressed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+import zstandard
+
+from muster.store.engine import Missing, Tx
+from muster.store.rows import all_to, to
+from muster.store.schema import chunks, documents, results, runs, script_contents
+
+OPEN = ("pending", "running")
+
+
+@dataclass(frozen=True)
+class Run:
+    """States: pending, running, passed, failed, aborted."""
+
+    id: int
+    machine_id: str
+    mode: str
+    state: str
+    reason: str
+    options: dict[str, Any]
+    requested_by: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    deadline_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """States: pending, running, passed, failed, timed_out, aborted, lost."""
+
+    id: int
+    run_id: int
+    position: int
+    name: str
+    script_type: str
+    sha256: str
+    timeout_s: float
+    state: str
+    reason: str
+    exit_status: int | None
+    runtime_s: float | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    output_bytes: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """One version of a machine's inventory document."""
+
+    id: int
+    machine_id: str
+    result_id: int
+    taken_at: datetime
+    sha256: str
+
+
+def add(tx: Tx, **values: Any) -> int:
+    """A new run; returns its id."""
+    inserted = tx.execute(runs.insert().values(values)).inserted_primary_key
+    assert inserted is not None
+    return int(inserted[0])
+
+
+def update(tx: Tx, run: int, **values: Any) -> None:
+    """Change columns of one run."""
+    tx.execute(runs.update().where(runs.c.id == run).values(values))
+
+
+def find(tx: Tx, run: int) -> Run:
+    """By id; raises Missing."""
+    found = to(Run, tx.execute(sa.select(runs).where(runs.c.id == run)).first())
+    if found is None:
+        raise Missing(f"no run has the number {run}")
+    return found
+
+
+def open_of(tx: Tx, machine: str) -> Run | None:
+    """The run that this machine still owes, the newest."""
+    query = sa.select(runs).where(runs.c.machine_id == machine, runs.c.state.in_(OPEN))
+    return to(Run, tx.execute(query.order_by(runs.c.id.desc()).limit(1)).first())
+
+
+def some(tx: Tx, machine: str, *, limit: int = 50) -> list[Run]:
+    """A machine's runs, newest first."""
+    query = sa.select(runs).where(runs.c.machine_id == machine).order_by(runs.c.id.desc())
+    return all_to(Run, tx.execute(query.limit(limit)))
+
+
+def overdue(tx: Tx, now: datetime) -> list[Run]:
+    """Open runs whose machine did not come in time; locked rows are left to their holder."""
+    query = (
+        sa.select(runs)
+        .where(runs.c.deadline_at <= now, runs.c.state.in_(OPEN))
+        .with_for_update(skip_locked=True)
+    )
+    return all_to(Run, tx.execute(query.limit(200)))
+
+
+def add_result(tx: Tx, **values: Any) -> None:
+    """A script that the run owes."""
+    tx.execute(results.insert().values(state="pending", reason="", output_bytes=0, **values))
+
+
+def keep_script(tx: Tx, sha256: str, body: bytes) -> None:
+    """Keep the exact bytes that runs point to by hash."""
+    exists = sa.select(script_contents.c.sha256).where(script_contents.c.sha256 == sha256)
+    if tx.execute(exists).first() is None:
+        tx.execute(script_contents.insert().values(sha256=sha256, body=body))
+
+
+def script_of_run(tx: Tx, run: int, sha256: str) -> bytes | None:
+    """The script's bytes, only when this run owes it."""
+    query = sa.select(script_contents.c.body).where(
+        script_contents.c.sha256 == sha256,
+        sa.exists().where(results.c.run_id == run, results.c.sha256 == sha256),
+    )
+    return tx.execute(query).scalar_one_or_none()
+
+
+def results_of(tx: Tx, run: int) -> list[Result]:
+    """The results of a run in its order."""
+    query = sa.select(results).where(results.c.run_id == run).order_by(results.c.position)
+    return all_to(Result, tx.execute(query))
+
+
+def find_result(tx: Tx, result: int) -> Result:
+    """By id; raises Missing."""
+    found = to(Result, tx.execute(sa.select(results).where(results.c.id == result)).first())
+    if found is None:
+        raise Missing(f"no result has the number {result}")
+    return found
+
+
+def update_result(tx: Tx, result: int, **values: Any) -> None:
+    """Change columns of one result."""
+    tx.execute(results.update().where(results.c.id == result).values(values))
+
+
+def end_open_results(tx: Tx, run: int, *, state: str, reason: str, now: datetime) -> None:
+    """Every result that has not ended ends so."""
+    where = sa.and_(results.c.run_id == run, results.c.state.in_(OPEN))
+    tx.execute(results.update().where(where).values(state=state, reason=reason, ended_at=now))
+
+
+def append_output(tx: Tx, result: int, stream: str, data: bytes) -> None:
+    """Store a piece of output; the caller has checked its order."""
+    body = zstandard.ZstdCompressor(level=3).compress(data)
+    tx.execute(chunks.insert().values(result_id=result, stream=stream, size=len(data), data=body))
+    where = results.c.id == result
+    more = results.update().where(where).values(output_bytes=results.c.output_bytes + len(data))
+    tx.execute(more)
+
+
+def output(tx: Tx, result: int, *, stream: str = "combined", offset: int = 0) -> bytes:
+    """The raw bytes of one stream from `offset` on; combined is stdout and stderr as they came."""
+    streams = ("stdout", "stderr") if stream == "combined" else (stream,)
+    where = sa.and_(chunks.c.result_id == result, chunks.c.stream.in_(streams))
+    sizes = tx.execute(sa.select(chunks.c.id, chunks.c.size).where(where).order_by(chunks.c.id))
+    wanted: list[int] = []
+    skip = offset
+    for chunk, size in sizes:
+        if not wanted and skip >= size:
+            skip -= size
+            continue
+        wanted.append(chunk)
+    if not wanted:
+        return b""
+    newer = sa.and_(where, chunks.c.id >= wanted[0])
+    rows = tx.execute(sa.select(chunks.c.data).where(newer).order_by(chunks.c.id))
+    expand = zstandard.ZstdDecompressor()
+    return b"".join(expand.decompress(row.data) for row in rows)[skip:]
+
+
+def add_document(tx: Tx, **values: Any) -> None:
+    """A version of the inventory; `body` is compressed here."""
+    values["body"] = zstandard.ZstdCompressor(level=3).compress(values["body"])
+    tx.execute(documents.insert().values(values))
+
+
+def newest_document(tx: Tx, machine: str) -> bytes | None:
+    """The body of the machine's newest inventory document."""
+    query = sa.select(documents.c.body).where(documents.c.machine_id == machine)
+    body = tx.execute(query.order_by(documents.c.id.desc()).limit(1)).scalar_one_or_none()
+    return zstandard.ZstdDecompressor().decompress(body) if body is not None else None

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables. Alembic's migrations are checked against this file on both engines by a test."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Utc(sa.types.TypeDecorator[datetime]):
+    """A point in time, always aware and in UTC; SQLite would give it back naive."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Store in UTC."""
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        """Give back aware."""
+        if value is None:
+            return None
+        aware: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return aware.astimezone(UTC)
+
+
+metadata = sa.MetaData(naming_convention=NAMING)
+_big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_id = sa.String(32)
+
+
+def _machine_key(*, nullable: bool = False, index: bool = True) -> sa.Column[str]:
+    return sa.Column(
+        "machine_id",
+        _id,
+        sa.ForeignKey("machines.id", ondelete="CASCADE"),
+        nullable=nullable,
+        index=index,
+    )
+
+
+machines = sa.Table(
+    "machines",
+    metadata,
+    sa.Column("id", _id, primary_key=True),
+    sa.Column("name", sa.String(63), nullable=False, unique=True),
+    sa.Column("state", sa.String(32), nullable=False, index=True),
+    sa.Column("state_reason", sa.Text, nullable=False, default=""),
+    sa.Column("uuid", sa.String(36), nullable=False, default="", index=True),
+    sa.Column("serial", sa.String(256), nullable=False, default=""),
+    sa.Column("vendor", sa.String(256), nullable=False, default=""),
+    sa.Column("product", sa.String(256), nullable=False, default=""),
+    sa.Column("architecture", sa.String(32), nullable=False, default=""),
+    sa.Column("firmware", sa.String(16), nullable=False, default=""),
+    # Accepted to send its data: by the policy or by a person.
+    sa.Column("permitted", sa.Boolean, nullable=False, default=False),
+    sa.Column("denied_reason", sa.Text, nullable=False, default=""),
+    sa.Column("surveyed_at", Utc, nullable=True),
+    sa.Column("summary", sa.JSON, nullable=False, default=dict),
+    sa.Column("power_driver", sa.String(32), nullable=False, default="manual"),
+    sa.Column("power_parameters", sa.JSON, nullable=False, default=dict),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("updated_at", Utc, nullable=False),
+)
+
+macs = sa.Table(
+    "macs",
+    metadata,
+    sa.Column("mac", sa.String(17), primary_key=True),
+    _machine_key(),
+    sa.Column("name", sa.String(64), nullable=False, default=""),
+)
+
+boots = sa.Table(
+    "boots",
+    metadata,
+    sa.Column("id", _id, primary_key=True),
+    _machine_key(nullable=True),
+    sa.Column("mac", sa.String(17), nullable=False, default="", index=True),
+    sa.Column("uuid", sa.String(64), nullable=False, default=""),
+    sa.Column("serial", sa.String(256), nullable=False, default=""),
+    sa.Column("architecture", sa.String(32), nullable=False, default=""),
+    sa.Column("firmware", sa.String(16), nullable=False, default=""),
+    sa.Column("client_ip", sa.String(45), nullable=False, default=""),
+    sa.Column("purpose", sa.String(16), nullable=False, default=""),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("phase_at", Utc, nullable=False),
+    sa.Column("deadline_at", Utc, nullable=True, index=True),
+    sa.Column("started_at", Utc, nullable=False, index=True),
+    sa.Column("ended_at", Utc, nullable=True),
+    sa.Column("failure", sa.Text, nullable=False, default=""),
+    sa.Column("nonce_hash", sa.String(64), nullable=True, unique=True),
+    sa.Column("nonce_expires_at", Utc, nullable=True),
+    # The secret that consumed the nonce; the same secret may ask again, no other one.
+    sa.Column("key_hash", sa.String(64), nullable=True),
+    sa.Column("token_hash", sa.String(64), nullable=True, unique=True),
+    sa.Column("acked_seq", _big, nullable=False, default=0),
+    sa.Column("last_heard_at", Utc, nullable=True),
+    sa.Column("run_id", _big, nullable=True, index=True),
+    sa.Column("evidence", sa.JSON, nullable=True),
+)
+
+marks = sa.Table(
+    "marks",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column(
+        "boot_id", _id, sa.ForeignKey("boots.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False, default=""),
+)
+
+clashes = sa.Table(
+    "clashes",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column("boot_id", _id, sa.ForeignKey("boots.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("machines", sa.JSON, nullable=False),
+    sa.Column("because", sa.Text, nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    sa.Column("decided_at", Utc, nullable=True),
+    sa.Column("decision", sa.String(32), nullable=False, default=""),
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    _machine_key(),
+    sa.Column("mode", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("reason", sa.Text, nullable=False, default=""),
+    sa.Column("options", sa.JSON, nullable=False, default=dict),
+    sa.Column("requested_by", sa.String(64), nullable=False, default=""),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("started_at", Utc, nullable=True),
+    sa.Column("ended_at", Utc, nullable=True),
+    sa.Column("deadline_at", Utc, nullable=True, index=True),
+)
+
+results = sa.Table(
+    "results",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column(
+        "run_id", _big, sa.ForeignKey("runs.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("script_type", sa.String(16), nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("timeout_s", sa.Float, nullable=False, default=0.0),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, default=""),
+    sa.Column("exit_status", sa.Integer, nullable=True),
+    sa.Column("runtime_s", sa.Float, nullable=True),
+    sa.Column("started_at", Utc, nullable=True),
+    sa.Column("ended_at", Utc, nullable=True),
+    sa.Column("output_bytes", _big, nullable=False, default=0),
+)
+
+chunks = sa.Table(
+    "chunks",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column("result_id", _big, sa.ForeignKey("results.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("stream", sa.String(16), nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Index("ix_chunks_result_id_stream", "result_id", "stream", "id"),
+)
+
+script_contents = sa.Table(
+    "script_contents",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+documents = sa.Table(
+    "documents",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    _machine_key(),
+    sa.Column("result_id", _big, nullable=False),
+    sa.Column("taken_at", Utc, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("kind", sa.String(48), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("actor", sa.String(64), nullable=False, default=""),
+    # No foreign key: what happened stays told when a machine's record is deleted.
+    sa.Column("machine_id", _id, nullable=True, index=True),
+    sa.Column("boot_id", _id, nullable=True),
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.String(64), nullable=False, unique=True),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("password_hash", sa.Text, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column(
+        "user_id", _big, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("key_hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("revoked_at", Utc, nullable=True),
+)
+
+power_goals = sa.Table(
+    "power_goals",
+    metadata,
+    sa.Column(
+        "machine_id", _id, sa.ForeignKey("machines.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("goal", sa.String(8), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False, default=0),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("detail", sa.Text, nullable=False, default=""),
+    sa.Column("due_at", Utc, nullable=True, index=True),
+    sa.Column("deadline_at", Utc, nullable=True),
+    sa.Column("updated_at", Utc, nullable=False),
+)

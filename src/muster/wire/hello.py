@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first exchange of a boot: who am I (Hello), what shall I do (Welcome)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from muster.wire.codec import Limited, limited
+
+
+@dataclass(frozen=True)
+class Nic(Limited):
+    """One network interface as the ephemeral OS sees it; `mac` is the permanent address."""
+
+    mac: str = limited(most=64)
+    name: str = limited(most=64, default="")
+    driver: str = limited(most=64, default="")
+    bus: str = limited(most=32, default="")
+
+
+@dataclass(frozen=True)
+class Evidence(Limited):
+    """What identifies the machine: SMBIOS type 1 and 2 strings as the kernel shows them, NICs."""
+
+    uuid: str = limited(most=64, default="")
+    serial: str = limited(most=256, default="")
+    vendor: str = limited(most=256, default="")
+    product: str = limited(most=256, default="")
+    board_serial: str = limited(most=256, default="")
+    nics: list[Nic] = limited(most=512, factory=list)
+
+
+@dataclass(frozen=True)
+class Hello(Limited):
+    """The agent's first message. `key` is a secret made in this boot; the nonce is bound to it,
+
+    so that an answer lost on the wire can be asked for again and a stolen nonce cannot.
+    """
+
+    evidence: Evidence
+    nonce: str = limited(most=128)
+    key: str = limited(most=128)
+    boot_mac: str = limited(most=64, default="")
+    architecture: str = limited(most=32, default="")
+    firmware: Literal["bios", "uefi", ""] = ""
+    kernel: str = limited(most=256, default="")
+    agent_version: str = limited(most=64, default="")
+
+    def __post_init__(self) -> None:
+        """An empty secret would make every machine's nonce fit every other's key."""
+        super().__post_init__()
+        for name in ("nonce", "key"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: must not be empty")
+
+
+@dataclass(frozen=True)
+class ScriptItem(Limited):
+    """One script of a run: fetch it by `sha256`, report under `result`; timeout 0: no limit."""
+
+    result: int
+    name: str
+    sha256: str
+    script_type: str = "commissioning"
+    timeout_s: float = 0.0
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class Welcome(Limited):
+    """The server's answer: run these scripts, hold (ask again after `retry_s`), or denied."""
+
+    decision: Literal["run", "hold", "denied"]
+    reason: str = ""
+    retry_s: float = 5.0
+    token: str = ""
+    machine: str = ""
+    mode: Literal["enlist", "commission", "test", ""] = ""
+    scripts: list[ScriptItem] = limited(most=4096, factory=list)
+    heartbeat_s: float = 10.0
+    flush_s: float = 0.5
+    output_limit: int = 10 * 1024 * 1024
+    after: Literal["poweroff", "stay"] = "poweroff"

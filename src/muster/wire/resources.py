@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a resources document, whoever wrote it: ours, LXD's, Incus's or MAAS's.
+
+Strict about what it knows (types, ranges, the few required keys), deaf to what it does not:
+unknown keys stay in `Document.raw`. Go writes an empty list as null, so null stands for one.
+"""
+
+import json
+import types
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, field
+
+from muster.wire.hardware import API_VERSION, Cpu, Disk, NetworkState, Port, Resources
+
+DOCUMENT_LIMIT = 50 * 1024 * 1024
+"""Bytes. A machine of 1024 threads and 500 disks stays under 5 MiB."""
+
+_NUMBER_LIMIT = (1 << 64) - 1
+_SIZE_LIMIT = (1 << 63) - 1
+_TEXT_LIMIT = 256
+
+
+class BadDocument(ValueError):
+    """A resources document that cannot be read: `path` ("$.resources.cpu.total") and `why`."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"resources document: {path}: {why}")
+        self.path = path
+        self.why = why
+
+
+@dataclass
+class Document:
+    """What `50-maas-01-commissioning` prints. `raw` is the whole of it, unknown keys included."""
+
+    api_version: str
+    resources: Resources
+    api_extensions: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    networks: dict[str, NetworkState] = field(default_factory=dict)
+    extra: dict[str, object] = field(default_factory=dict)
+    raw: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DiskSummary:
+    """One disk; `size_bytes` is 0 for a slot without a medium."""
+
+    name: str
+    model: str
+    serial: str
+    size_bytes: int
+    rotational: bool
+
+
+@dataclass(frozen=True)
+class NicSummary:
+    """One port of a network card; `speed` in Mbit/s, 0 when unknown or without link."""
+
+    name: str
+    mac: str
+    speed: int
+    link: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list of machines shows. Texts are one line, at most 256 characters, without NUL."""
+
+    cpu_count: int
+    cores: int
+    sockets: int
+    cpu_model: str
+    memory_bytes: int
+    disks: list[DiskSummary]
+    nics: list[NicSummary]
+    vendor: str
+    product: str
+    serial: str
+    uuid: str
+    virtual: bool
+
+
+def read_document(data: bytes) -> Document:
+    """Parse `data` (UTF-8 JSON, at most `DOCUMENT_LIMIT` bytes); raises BadDocument."""
+    raw = _load(data)
+    document = _shape(Document, {**raw, "raw": raw}, "$")
+    assert isinstance(document, Document)
+    if document.api_version != API_VERSION:
+        raise BadDocument("$.api_version", f"is {document.api_version!r}, must be {API_VERSION!r}")
+    return document
+
+
+def summary(document: Document) -> Summary:
+    """The facts of `document` that lists and searches need; raises BadDocument for a size that
+
+    no database can hold (2^63 bytes and more).
+    """
+    found = document.resources
+    return Summary(
+        cpu_count=_size(found.cpu.total, "$.resources.cpu.total"),
+        cores=sum(len(socket.cores) for socket in found.cpu.sockets),
+        sockets=len(found.cpu.sockets),
+        cpu_model=_cpu_model(found.cpu),
+        memory_bytes=_size(found.memory.total, "$.resources.memory.total"),
+        disks=list(_disks(found.storage.disks)),
+        nics=[_nic(port) for card in found.network.cards for port in card.ports],
+        vendor=_line(found.system.vendor),
+        product=_line(found.system.product),
+        serial=_line(found.system.serial),
+        uuid=_line(found.system.uuid).lower(),
+        virtual=found.system.type not in ("", "physical", "unknown"),
+    )
+
+
+def _disks(disks: list[Disk]) -> Iterator[DiskSummary]:
+    for index, disk in enumerate(disks):
+        if disk.type == "cdrom":
+            continue
+        turns = disk.rpm > 0 if disk.rotational is None else disk.rotational
+        size = _size(disk.size, f"$.resources.storage.disks[{index}].size")
+        yield DiskSummary(_line(disk.id), _line(disk.model), _line(disk.serial), size, turns)
+
+
+def _nic(port: Port) -> NicSummary:
+    speed = min(port.link_speed, _SIZE_LIMIT)
+    return NicSummary(_line(port.id), _line(port.address), speed, port.link_detected)
+
+
+def _cpu_model(cpu: Cpu) -> str:
+    """The name all sockets share; a mixed machine has none."""
+    names = {socket.name for socket in cpu.sockets}
+    return _line(names.pop()) if len(names) == 1 else ""
+
+
+def _size(number: int, path: str) -> int:
+    if number > _SIZE_LIMIT:
+        raise BadDocument(path, f"{number} does not fit a signed 64-bit number")
+    return number
+
+
+def _line(text: str) -> str:
+    """PostgreSQL refuses NUL and half surrogate pairs in text; lists want one line."""
+    return "".join(c for c in text[:_TEXT_LIMIT] if c.isprintable()).strip()
+
+
+def _load(data: bytes) -> dict[str, object]:
+    if len(data) > DOCUMENT_LIMIT:
+        raise BadDocument("$", f"{len(data)} bytes, the limit is {DOCUMENT_LIMIT}")
+    try:
+        raw = json.loads(data, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise BadDocument("$", "nested too deeply") from error
+    except ValueError as error:
+        raise BadDocument("$", f"is not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise BadDocument("$", f"must be an object, not {_kind_of(raw)}")
+    return raw
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _read(kind: object, value: object, path: str) -> object:
+    """`value` as `kind`: a dataclass, `list[X]`, `dict[str, X]`, `X | None`, a scalar or object."""
+    if kind is object:
+        return value
+    if isinstance(kind, types.UnionType):
+        return None if value is None else _read(kind.__args__[0], value, path)
+    if isinstance(kind, types.GenericAlias):
+        return _container(kind, value, path)
+    if hasattr(kind, "__dataclass_fields__"):
+        return _shape(kind, value, path)
+    return _scalar(kind, value, path)
+
+
+def _container(kind: types.GenericAlias, value: object, path: str) -> object:
+    inner = kind.__args__[-1]
+    if kind.__origin__ is list:
+        if value is not None and not isinstance(value, list):
+            raise BadDocument(path, f"must be a list, not {_kind_of(value)}")
+        return [_read(inner, item, f"{path}[{i}]") for i, item in enumerate(value or ())]
+    if value is not None and not isinstance(value, dict):
+        raise BadDocument(path, f"must be an object, not {_kind_of(value)}")
+    return {key: _read(inner, item, f"{path}.{key}") for key, item in (value or {}).items()}
+
+
+def _shape(kind: object, value: object, path: str) -> object:
+    if not isinstance(value, dict):
+        raise BadDocument(path, f"must be an object, not {_kind_of(value)}")
+    given: dict[str, object] = {}
+    fields: dict[str, Field[object]] = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    for name, spec in fields.items():
+        if "apart" in spec.metadata:
+            continue
+        if name in value:
+            given[name] = _read(spec.type, value[name], f"{path}.{name}")
+        elif spec.default is MISSING and spec.default_factory is MISSING:
+            raise BadDocument(f"{path}.{name}", "is missing")
+    return kind(**given)  # type: ignore[operator]
+
+
+def _scalar(kind: object, value: object, path: str) -> object:
+    if type(value) is not kind:
+        wanted = getattr(kind, "__name__", str(kind))
+        raise BadDocument(path, f"must be {wanted}, not {_kind_of(value)}")
+    if isinstance(value, int) and not 0 <= value <= _NUMBER_LIMIT:
+        raise BadDocument(path, f"{value} is outside 0 to 2^64-1")
+    return value
+
+
+def _kind_of(value: object) -> str:
+    return "null" if value is None else type(value).__name__

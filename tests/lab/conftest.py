@@ -1,0 +1,26 @@
+"""A real lab for tests: needs QEMU, dnsmasq and namespaces, else the tests are skipped."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from muster.lab import launch
+from muster.lab.errors import CannotStart
+
+
+@pytest.fixture(scope="session")
+def able_host() -> None:
+    try:
+        launch.check_host([])
+        launch.choose_namespace()
+    except CannotStart as error:
+        pytest.skip(f"no lab on this machine: {error}")
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a unix socket, which pytest's tmp_path may not."""
+    with tempfile.TemporaryDirectory(prefix="lab-") as folder:
+        yield Path(folder) / "lab"
