@@ -1,5 +1,6 @@
 import json
 import os
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -243,6 +244,16 @@ def test_the_command_prints_one_json_document(
     assert json.loads(capsys.readouterr().out)["api_version"] == "1.0"
     assert command.main([]) == 0
     assert json.loads(capsys.readouterr().out)["environment"]["kernel"] == "Linux"
+
+
+def test_the_module_is_a_program(
+    server: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["muster.collect", "--root", str(server)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("muster.collect", run_name="__main__")
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["resources"]["cpu"]["total"] == 4
 
 
 @pytest.mark.parametrize("argv", [["--wrong"], ["--root"], ["--root", "/no/such/folder"]])

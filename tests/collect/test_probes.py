@@ -193,7 +193,8 @@ def test_bonds_bridges_and_vlans_are_described(tmp_path: Path) -> None:
         f"{net}/br0/brif/eth2/port_no": "1\n",
         f"{net}/eth0.7/ifindex": "6\n",
         "/proc/net/vlan/config": "VLAN Dev | VLAN ID\nName\neth0.7  | 7  | eth0\nodd\n",
-        "/proc/net/if_inet6": "zz 04 40 00 80 bond0\n20010db8000000000000000000000001 04 40 0 80 b\n",
+        "/proc/net/if_inet6": "zz 04 40 00 80 bond0\n"
+        "20010db8000000000000000000000001 04 40 00 80 bond0\n",
     }
     found = interfaces.probe(trees.plant(tmp_path, files))
     assert found.states["bond0"].bond == Bond(

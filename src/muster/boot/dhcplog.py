@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads dnsmasq's log (log-dhcp) line by line into what matters for a timeline.
 
-Lines of one exchange share a transaction number and come in a fixed order: the message with the
-MAC first, then details ("vendor class: PXEClient:Arch:00007:UNDI:003000"). See dnsmasq's
-src/log.c and rfc2131.c.
+Lines of one exchange share a transaction number: details come first ("vendor class:
+PXEClient:Arch:00007:UNDI:003000"), then the message with the MAC, then the answer (dnsmasq 2.90,
+src/rfc2131.c).
 """
 
 import re
@@ -42,8 +42,6 @@ class Loader:
 
 @dataclass
 class _Exchange:
-    mac: str
-    kind: str
     client: str = ""
     ipxe: bool = False
 
@@ -68,32 +66,34 @@ class Reader:
         return None
 
     def _dhcp(self, xid: str, rest: str) -> Asked | None:
-        if message := _MESSAGE.match(rest):
-            kind, mac, ip = message["kind"], message["mac"], message["ip"]
-            if kind == "DISCOVER":
-                _bound(self._exchanges)
-                self._exchanges[xid] = _Exchange(mac, kind)
-            elif kind in ("OFFER", "ACK") and ip:
-                _bound(self.addresses)
-                self.addresses[ip] = mac
-                if kind == "OFFER":
-                    return self._offered(xid, ip)
+        message = _MESSAGE.match(rest)
+        if message is None:
+            self._detail(xid, rest)
             return None
-        exchange = self._exchanges.get(xid)
-        if exchange is not None:
-            if rest.startswith("vendor class:") and (pxe := _NETBOOT.search(rest)):
-                exchange.client = client(int(pxe["arch"])).name if pxe["arch"] else "PXE client"
-            elif rest.startswith("user class:") and "iPXE" in rest:
-                exchange.ipxe = True
-        return None
+        kind, mac, ip = message["kind"], message["mac"], message["ip"]
+        if kind in ("OFFER", "ACK") and ip:
+            _bound(self.addresses)
+            self.addresses[ip] = mac
+        return self._offered(xid, mac, ip) if kind == "OFFER" else None
 
-    def _offered(self, xid: str, ip: str) -> Asked | None:
+    def _detail(self, xid: str, rest: str) -> None:
+        if rest.startswith("vendor class:") and (pxe := _NETBOOT.search(rest)):
+            name = client(int(pxe["arch"])).name if pxe["arch"] else "PXE client"
+            self._exchange(xid).client = name
+        elif rest.startswith("user class:") and "iPXE" in rest:
+            self._exchange(xid).ipxe = True
+
+    def _exchange(self, xid: str) -> _Exchange:
+        _bound(self._exchanges)
+        return self._exchanges.setdefault(xid, _Exchange())
+
+    def _offered(self, xid: str, mac: str, ip: str | None) -> Asked | None:
         exchange = self._exchanges.pop(xid, None)
         if exchange is None or not exchange.client:
             # An operating system's own DHCP is not the beginning of a boot.
             return None
         who = "iPXE" if exchange.ipxe else exchange.client
-        return Asked(exchange.mac, f"{who}: offered {ip}")
+        return Asked(mac, f"{who}: offered {ip}")
 
     def _tftp(self, ip: str, detail: str, *, failed: bool) -> Loader | None:
         mac = self.addresses.get(ip)

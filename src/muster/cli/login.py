@@ -10,7 +10,7 @@ import sys
 from muster.cli.client import ApiError, Client, credentials_file, fail
 
 
-def login(server: str, /, *, user: str = "admin", password_file: str = "") -> None:
+def login(server: str, /, *, user: str = "admin", password_stdin: bool = False) -> None:
     """Sign in and keep an API key.
 
     Parameters
@@ -19,10 +19,10 @@ def login(server: str, /, *, user: str = "admin", password_file: str = "") -> No
         Address, as http://SERVER:8472
     user
         User name
-    password_file
-        File with the password, or - for standard input; without it you are asked
+    password_stdin
+        Read the password from standard input instead of asking
     """
-    password = _password(user, password_file)
+    password = _password(user, stdin=password_stdin)
     client = Client(server)
     body = {"user": user, "password": password, "key_name": f"{socket.gethostname()} login"}
     try:
@@ -48,13 +48,5 @@ def logout() -> None:
     credentials_file().unlink(missing_ok=True)
 
 
-def _password(user: str, file: str) -> str:
-    if file == "-":
-        return sys.stdin.readline().strip()
-    if file:
-        try:
-            with open(file) as source:
-                return source.readline().strip()
-        except OSError as error:
-            fail(f"password file {file}: {error.strerror}")
-    return getpass.getpass(f"password of {user}: ")
+def _password(user: str, *, stdin: bool) -> str:
+    return sys.stdin.readline().strip() if stdin else getpass.getpass(f"password of {user}: ")

@@ -74,7 +74,7 @@ def _busybox(root: RootTar) -> dict[str, tuple[int, bytes]]:
 APPLETS: Final = (
     *("sh", "awk", "cat", "cut", "echo", "find", "grep", "head", "ip", "kill", "losetup", "mkdir"),
     *("mkfifo", "modprobe", "mount", "mv", "rm", "sed", "sha256sum", "sleep", "sort", "stat"),
-    *("switch_root", "tail", "tee", "tr", "udhcpc", "uevent", "umount", "uname", "usleep", "wget"),
+    *("switch_root", "tail", "tr", "udhcpc", "uevent", "umount", "uname", "usleep", "wget"),
     "xargs",
 )
 

@@ -28,6 +28,7 @@ class Flags:
 
     config: Annotated[Path | None, Parameter(help="settings file (TOML)")] = None
     data: Annotated[str | None, Parameter(help=_HELP["data"])] = None
+    images: Annotated[str | None, Parameter(help=_HELP["images"])] = None
     database: Annotated[str | None, Parameter(help=_HELP["database"])] = None
     listen: Annotated[str | None, Parameter(help=_HELP["listen"])] = None
     url: Annotated[str | None, Parameter(help=_HELP["url"])] = None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from muster.images.library import Library
 from muster.server import segment
-from muster.server.settings import BadSettings, Settings
+from muster.server.settings import BadSettings, Settings, images_folder
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _data(settings: Settings) -> Finding:
 
 
 def _image(settings: Settings) -> Finding:
-    library = Library(Path(settings.data) / "images")
+    library = Library(images_folder(settings))
     image = library.current()
     if image is None:
         return _wrong("none: run 'muster image build'")

@@ -22,7 +22,7 @@ from muster.lifecycle import deadlines, people, power, timeline
 from muster.lifecycle.policy import Policy
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
-from muster.server.settings import BadSettings, Settings
+from muster.server.settings import BadSettings, Settings, images_folder
 from muster.store.engine import CannotOpen, Store
 
 log = structlog.get_logger("muster")
@@ -74,7 +74,7 @@ def open_store(settings: Settings) -> Store:
 async def _serve(settings: Settings) -> None:
     sockets = [*_inherited_sockets(), _listen(settings.listen)]
     store = open_store(settings)
-    library = Library(Path(settings.data) / "images")
+    library = Library(images_folder(settings))
     segment = segments.find(settings) if settings.interface else None
     port = sockets[-1].getsockname()[1]
     address = segment.ip if segment else _own_address(settings.listen)

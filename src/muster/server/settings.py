@@ -35,6 +35,7 @@ class Settings:
     """All settings with their defaults; lists are written with commas outside the file."""
 
     data: str = _setting("/var/lib/muster", "folder of the database, images and keys")
+    images: str = _setting("", "folder of images; default: images in the data folder")
     database: str = _setting("", "database URL; default: SQLite in the data folder")
     listen: str = _setting("0.0.0.0:8472", "address and port of HTTP")
     url: str = _setting("", "the server as machines reach it; default: the interface's address")
@@ -129,6 +130,11 @@ def _convert(setting: dataclasses.Field[Any], value: Any, where: str) -> Any:
     if choices and value not in choices:
         raise BadSettings(f"{where}: {setting.name}={value!r}: must be one of {', '.join(choices)}")
     return value
+
+
+def images_folder(settings: Settings) -> Path:
+    """Where the image library is."""
+    return Path(settings.images or f"{settings.data}/images")
 
 
 def from_process(file: Path | None, flags: dict[str, Any]) -> Resolved:

@@ -1,0 +1,133 @@
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import muster
+from muster.scripts import catalogue
+from muster.scripts.catalogue import builtin, for_commission, for_enlist
+from muster.scripts.format import parse
+from muster.wire.resources import read_document
+
+NAMES = [
+    "00-maas-00-support-info",
+    "00-maas-01-lshw",
+    "50-maas-01-commissioning",
+    "99-maas-05-kernel-cmdline",
+]
+
+
+def start(name: str, folder: Path, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a built-in as the agent does: from a file of its own, executable."""
+    (script,) = (script for script in builtin("commissioning") if script.name == name)
+    file = folder / name
+    file.write_bytes(script.source)
+    file.chmod(0o755)
+    return subprocess.run(
+        [file],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"], **environment},
+    )
+
+
+def test_the_built_in_scripts_come_in_the_order_they_run() -> None:
+    assert [script.name for script in builtin("commissioning")] == NAMES
+    assert builtin("testing") == []
+    for script in builtin("commissioning"):
+        assert script.script_type == "commissioning"
+        assert script.title
+        assert script.description
+        assert 0 < script.timeout <= 300
+
+
+def test_an_unknown_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="'release' must be one of commissioning, testing"):
+        builtin("release")
+
+
+def test_a_list_given_away_cannot_change_the_catalogue() -> None:
+    builtin("commissioning").clear()
+    assert [script.name for script in builtin("commissioning")] == NAMES
+
+
+def test_enlistment_runs_nothing_that_touches_bmc_or_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = "#!/bin/sh\n# --- Start MAAS 1.0 script metadata ---\n# name: {}\n# {}\n"
+    head += "# --- End MAAS 1.0 script metadata ---\n"
+    fields = {
+        "plain": "title: x",
+        "bmc": "tags: bmc-config",
+        "wipe": "destructive: true",
+        "net": "apply_configured_networking: true",
+        "later": "tags: noauto",
+        "raid": "for_hardware: 'pci:1000:0016'",
+    }
+    scripts = tuple(parse(head.format(name, line).encode()) for name, line in fields.items())
+    monkeypatch.setattr(catalogue, "_read", lambda _type: scripts)
+    assert [script.name for script in for_enlist()] == ["plain"]
+    assert [script.name for script in for_commission()] == ["plain", "bmc", "wipe", "net"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shell_finds_the_syntax_right(name: str, tmp_path: Path) -> None:
+    (script,) = (script for script in builtin("commissioning") if script.name == name)
+    file = tmp_path / name
+    file.write_bytes(script.source)
+    for shell in filter(shutil.which, ("sh", "bash", "dash", "busybox")):
+        command = [shell, "sh", "-n"] if shell == "busybox" else [shell, "-n"]
+        done = subprocess.run([*command, file], capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_support_info_passes_though_its_tools_are_missing(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("sh", "cat", "timeout", "uname"):
+        (tools / tool).symlink_to(shutil.which(tool) or "")
+    done = start("00-maas-00-support-info", tmp_path, PATH=str(tools))
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert b"-----BEGIN KERNEL-----\nLinux" in done.stdout
+    assert b"(lspci is not installed)" in done.stdout
+    assert done.stdout.count(b"-----BEGIN ") == done.stdout.count(b"-----END ")
+
+
+def test_the_kernel_command_line_is_printed_as_it_is(tmp_path: Path) -> None:
+    done = start("99-maas-05-kernel-cmdline", tmp_path)
+    assert (done.returncode, done.stdout) == (0, Path("/proc/cmdline").read_bytes())
+
+
+def test_commissioning_prints_the_document_of_the_packed_collector(tmp_path: Path) -> None:
+    source = Path(muster.__file__).parent
+    agent = tmp_path / "agent.zip"
+    with zipfile.ZipFile(agent, "w") as archive:
+        archive.write(source / "__init__.py", "muster/__init__.py")
+        for room in ("collect", "wire"):
+            for file in (source / room).glob("*.py"):
+                archive.write(file, f"muster/{room}/{file.name}")
+        archive.writestr(
+            "__main__.py",
+            "import sys\nfrom muster.collect.__main__ import main\nsys.exit(main(sys.argv[2:]))\n",
+        )
+    done = start("50-maas-01-commissioning", tmp_path, MUSTER_AGENT=str(agent))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert read_document(done.stdout).environment["server_name"] == os.uname().nodename
+    assert json.loads(done.stdout)["extra"]["schema"] == "muster.extra/1"
+
+
+def test_commissioning_without_an_agent_says_what_is_missing(tmp_path: Path) -> None:
+    done = start("50-maas-01-commissioning", tmp_path)
+    assert done.returncode != 0
+    assert b"MUSTER_AGENT" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("lshw") is None, reason="lshw is not installed here")
+def test_lshw_prints_xml(tmp_path: Path) -> None:
+    done = start("00-maas-01-lshw", tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"<?xml")
