@@ -179,7 +179,7 @@ def entries(root: Path) -> list[Path]:
 
 
 @settings(
-    max_examples=60, deadline=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_random_damage_never_raises_and_the_document_stays_readable(
@@ -194,7 +194,7 @@ def test_random_damage_never_raises_and_the_document_stays_readable(
 
 
 @settings(
-    max_examples=40, deadline=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=10_000, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_one_damaged_attribute_costs_only_its_own_item(
@@ -249,6 +249,7 @@ def test_the_command_prints_one_json_document(
 def test_the_module_is_a_program(
     server: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delitem(sys.modules, "muster.collect.__main__")
     monkeypatch.setattr(sys, "argv", ["muster.collect", "--root", str(server)])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("muster.collect", run_name="__main__")

@@ -67,13 +67,16 @@ async def _work(store: Store, clock: Callable[[], datetime], goal: Goal, machine
 
 
 async def _advance(goal: Goal, machine: Machine) -> dict[str, Any]:
-    """One step towards the goal: look, and switch when it is not so yet."""
+    """One step towards the goal: look, and switch when it is not so yet.
+
+    A cycle becomes the goal "on" as soon as the machine is seen off, before anything is switched
+    on: whoever repeats a step after a crash cannot cut the power a second time.
+    """
     driver = load(machine.power_driver)
     state = await driver.state(machine.power_parameters)
     if goal.goal == "cycle":
         if state == "off":
-            await driver.on(machine.power_parameters)
-            return {"goal": "on", "status": "sent", "detail": "was off; switched on"}
+            return {"goal": "on", "status": "sent", "detail": "is off"}
         await driver.off(machine.power_parameters)
         return {"status": "sent", "detail": "switched off first"}
     if state == goal.goal:
@@ -90,7 +93,8 @@ def _settle(
             _failed(tx, goal, machine, outcome, now)
             return
         reached = outcome["status"] == "reached"
-        due = None if reached else now + CONFIRM
+        switched_on_next = outcome.get("goal", goal.goal) != goal.goal
+        due = None if reached else (now if switched_on_next else now + CONFIRM)
         if goals.settle(tx, goal, due_at=due, updated_at=now, **outcome) and reached:
             told = f"{machine.name}: {outcome['detail']}"
             events.add(tx, now, "power.reached", told, machine=machine.id)

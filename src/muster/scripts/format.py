@@ -162,7 +162,7 @@ def _entry(loader: _Loader, key: yaml.Node, value: yaml.Node, first_line: int) -
 def _is_plain(value: object) -> bool:
     """Whether JSON can hold it: a script's metadata goes into the database and over the wire."""
     if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(key) and _is_plain(item) for key, item in value.items())
+        return all(_is_plain(k) and isinstance(k, str) and _is_plain(v) for k, v in value.items())
     if isinstance(value, list):
         return all(_is_plain(item) for item in value)
     if isinstance(value, str):

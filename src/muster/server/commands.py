@@ -117,6 +117,7 @@ def set_up_logs(chosen: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def _resolve(flags: Flags | None) -> Resolved | None:

@@ -72,9 +72,10 @@ def claim_due(tx: Tx, *, now: datetime, lease: timedelta, limit: int) -> list[Go
     return due
 
 
-def settle(tx: Tx, goal: Goal, **values: Any) -> bool:
+def settle(tx: Tx, claimed: Goal, **values: Any) -> bool:
     """Write the outcome of a step; False when somebody wants something else by now."""
     where = sa.and_(
-        power_goals.c.machine_id == goal.machine_id, power_goals.c.generation == goal.generation
+        power_goals.c.machine_id == claimed.machine_id,
+        power_goals.c.generation == claimed.generation,
     )
     return tx.execute(power_goals.update().where(where).values(values)).rowcount == 1
