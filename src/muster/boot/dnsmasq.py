@@ -81,6 +81,9 @@ class Dnsmasq:
 
     async def _spawn(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
+            # The kernel ends the child with us: after kill -9 the port must be free again.
+            "setpriv",
+            "--pdeathsig=KILL",
             self._program,
             f"--conf-file={self._file}",
             stdin=asyncio.subprocess.DEVNULL,

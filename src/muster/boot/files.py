@@ -2,7 +2,6 @@
 """Serves boot files by their hash: ranges, ETag, megabyte chunks; the bytes never change."""
 
 import asyncio
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -13,11 +12,10 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
 from muster.boot.arch import LOADERS
+from muster.images.errors import LibraryError
 from muster.images.library import Library
 from muster.lifecycle import timeline
 from muster.store.engine import Store
-
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 
 class BootFile(FileResponse):
@@ -32,7 +30,7 @@ async def boot_file(scope: Scope, receive: Receive, send: Send) -> None:
     scope = cast("HTTPScope", scope)
     sha256, _, name = scope["path"].strip("/").partition("/")
     library: Library = scope["litestar_app"].state.library
-    path = library.blob(sha256) if _SHA256.match(sha256) else None
+    path = _blob(library, sha256)
     response = _respond(scope, path, etag=sha256, name=name)
     await response(scope, receive, send)  # type: ignore[arg-type]
     if response.status_code in (200, 206):
@@ -47,9 +45,16 @@ async def loader_file(scope: Scope, receive: Receive, send: Send) -> None:
     library: Library = scope["litestar_app"].state.library
     image = library.current()
     entry = image.files.get(f"loader/{name}") if image and name in LOADERS else None
-    path = library.blob(entry.sha256) if entry else None
+    path = _blob(library, entry.sha256) if entry else None
     response = _respond(scope, path, etag=entry.sha256 if entry else "", name=name)
     await response(scope, receive, send)  # type: ignore[arg-type]
+
+
+def _blob(library: Library, sha256: str) -> Path | None:
+    try:
+        return library.blob(sha256)
+    except LibraryError:
+        return None
 
 
 def _respond(scope: HTTPScope, path: Path | None, *, etag: str, name: str) -> Response:

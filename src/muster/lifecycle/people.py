@@ -20,16 +20,21 @@ _hasher = PasswordHasher()
 _NOBODY = _hasher.hash("nobody has this password")
 
 
-def first_admin(store: Store, now: datetime) -> str | None:
-    """On the first start: make the user `admin`; returns the password to show once."""
+def first_admin(store: Store, now: datetime, *, password: str = "") -> str | None:
+    """On the first start: make the user `admin`; returns the password to show once.
+
+    A password that the operator brought is not shown: None then too.
+    """
     with store.write() as tx:
         if people.any_user(tx):
             return None
         groups = ("".join(stdlib_secrets.choice(ID_ALPHABET) for _ in range(5)) for _ in range(4))
-        password = "-".join(groups)
-        people.add_user(tx, "admin", role="admin", password_hash=_hasher.hash(password), now=now)
+        made = "" if password else "-".join(groups)
+        people.add_user(
+            tx, "admin", role="admin", password_hash=_hasher.hash(password or made), now=now
+        )
         events.add(tx, now, "audit.first_admin", "the user admin was made", actor="server")
-    return password
+    return made or None
 
 
 def login(store: Store, name: str, password: str, now: datetime, *, key_name: str) -> str:

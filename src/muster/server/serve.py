@@ -80,7 +80,7 @@ async def _serve(settings: Settings) -> None:
     address = segment.ip if segment else _own_address(settings.listen)
     policy = policy_of(settings, settings.url.rstrip("/") or f"http://{address}:{port}")
     dnsmasq = await _start_dhcp(settings, segment, policy, store, library)
-    _first_start(store, policy)
+    _first_start(settings, store, policy)
 
     @asynccontextmanager
     async def loops(_: Litestar) -> AsyncIterator[None]:
@@ -173,8 +173,14 @@ def _dhcp_reader(store: Store) -> Callable[[str], Awaitable[None]]:
     return on_line
 
 
-def _first_start(store: Store, policy: Policy) -> None:
-    password = people.first_admin(store, utc_now())
+def _first_start(settings: Settings, store: Store, policy: Policy) -> None:
+    brought = ""
+    if settings.first_password_file:
+        try:
+            brought = Path(settings.first_password_file).read_text().strip()
+        except OSError as error:
+            raise CannotStart(f"first_password_file: {error}") from error
+    password = people.first_admin(store, utc_now(), password=brought)
     if password:
         # Printed, not logged: a log is kept and sent elsewhere.
         print(

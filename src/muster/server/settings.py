@@ -46,6 +46,7 @@ class Settings:
     dhcp_pool: str = _setting("", "FIRST,LAST address; default: upper half of the network")
     dhcp_router: str = _setting("", "router that machines are told; default: none")
     dhcp_dns: list[str] = _setting([], "name servers that machines are told")
+    first_password_file: str = _setting("", "file with the first admin's password; default: made")
     enlist: str = _setting("accept", "unknown machines: accept, hold (a person says yes), deny")
     ntp_servers: list[str] = _setting([], "time servers that machines are told")
     ssh_keys: list[str] = _setting([], "public keys let in while commissioning with enable_ssh")
