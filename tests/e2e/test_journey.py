@@ -8,7 +8,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import SLOW, Served
+from tests.e2e.served import SLOW, Served
 
 from muster.cli.client import machine_path
 from muster.images.library import Library

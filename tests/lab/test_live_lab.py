@@ -208,6 +208,27 @@ def test_a_killed_supervisor_takes_everything_with_it_and_the_lab_comes_up_again
     assert not short_folder.exists()
 
 
+def test_a_tied_lab_ends_with_the_process_that_started_it(short_folder: Path) -> None:
+    code = f"""
+from pathlib import Path
+from muster.lab.client import Lab
+lab = Lab.up(name="test", folder=Path({str(short_folder)!r}), tied=True)
+print(lab.pid, flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as owner:
+        assert owner.stdout is not None
+        pidfd = os.pidfd_open(int(owner.stdout.readline()))
+        owner.kill()
+    ended, _, _ = select.select([pidfd], [], [], 30)
+    os.close(pidfd)
+    assert ended
+    launch.stop(short_folder)
+    assert not short_folder.exists()
+
+
 def test_down_clears_a_crashed_lab(short_folder: Path) -> None:
     lab = Lab.up(orders=[ORDER], name="test", folder=short_folder)
     lab.machine("m1").on()

@@ -17,13 +17,16 @@ AnyRequest = Request[object, object, State]
 SECURITY: list[dict[str, list[str]]] = [{"apiKey": []}]
 
 
+class NoKey(Exception):
+    """A request without an API key."""
+
+
 def key_of(request: AnyRequest) -> str:
-    """The key in `Authorization: Bearer KEY`; raises Forbidden when there is none."""
+    """The key in `Authorization: Bearer KEY`; raises NoKey when there is none."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
-        raise Forbidden(
-            "this needs an API key: header Authorization: Bearer KEY (muster login makes one)",
-            status=401,
+        raise NoKey(
+            "this needs an API key: header Authorization: Bearer KEY (muster login makes one)"
         )
     return key.strip()
 

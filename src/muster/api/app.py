@@ -8,10 +8,12 @@ import structlog
 from litestar import MediaType, Response, Router
 from litestar.background_tasks import BackgroundTask
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
 from muster.api import images, journal, machines, people
-from muster.api.access import SECURITY, AnyRequest, role
+from muster.api.access import SECURITY, AnyRequest, NoKey, role
+from muster.api.budget import Budget
 from muster.api.health import REFUSED
 from muster.lifecycle import timeline
 from muster.lifecycle.secrets import Forbidden
@@ -25,12 +27,13 @@ log = structlog.get_logger("http")
 
 def router() -> Router:
     """Everything below /api/v1; whoever asks has a key, except for signing in."""
-    return Router(
-        path="/api/v1",
+    with_key = Router(
+        path="/",
         route_handlers=[*machines.ROUTES, *journal.ROUTES, *people.ROUTES, *images.ROUTES],
         dependencies=role("viewer"),
         security=SECURITY,
     )
+    return Router(path="/api/v1", route_handlers=[people.login, with_key])
 
 
 def _answer(status: int, detail: str, **more: Any) -> Response[dict[str, Any]]:
@@ -43,12 +46,25 @@ def _validation(_: AnyRequest, error: ValidationException) -> Response[dict[str,
     """Names the field: "evidence.uuid: Expected `str`, got `int`"."""
     extra = error.extra if isinstance(error.extra, list) else []
     wrong = [
-        {"field": str(item.get("key") or item.get("source") or "body"), "why": item["message"]}
+        {"field": _field(item), "why": item["message"]}
         for item in extra
         if isinstance(item, dict) and "message" in item
     ]
     detail = "; ".join(f"{item['field']}: {item['why']}" for item in wrong) or error.detail
     return _answer(400, detail, wrong=wrong)
+
+
+def _field(item: dict[str, Any]) -> str:
+    """The field's path as callers write it; Litestar keeps `data` and `state` for itself."""
+    named = str(item.get("key") or item.get("source") or "data")
+    return {"data": "body", "in_state": "state"}.get(named, named)
+
+
+def _too_large(request: AnyRequest, _: RequestEntityTooLarge) -> Response[dict[str, Any]]:
+    """States the limit; the connection closes, as the rest of the body is still on its way."""
+    limit = request.route_handler.resolve_request_max_body_size()
+    detail = f"body: too large: the limit here is {limit} bytes"
+    return _answer(413, detail, headers={"Connection": "close"})
 
 
 def _http(_: AnyRequest, error: HTTPException) -> Response[dict[str, Any]]:
@@ -66,10 +82,18 @@ def _forbidden(request: AnyRequest, error: Forbidden) -> Response[dict[str, Any]
     REFUSED.inc()
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
     answer = _answer(error.status, str(error), headers=headers)
-    answer.background = BackgroundTask(
-        timeline.audit, store, datetime.now(UTC), told, actor=address
-    )
+    audits: Budget = request.app.state.audits
+    if audits.spend(address):
+        # The metric above counts the rest.
+        answer.background = BackgroundTask(
+            timeline.audit, store, datetime.now(UTC), told, actor=address
+        )
     return answer
+
+
+def _no_key(_: AnyRequest, error: NoKey) -> Response[dict[str, Any]]:
+    """Not audited: whoever shows no key has not tried one."""
+    return _answer(401, str(error), headers={"WWW-Authenticate": "Bearer"})
 
 
 def _bad_message(_: AnyRequest, error: BadMessage) -> Response[dict[str, Any]]:
@@ -95,7 +119,9 @@ def _unexpected(request: AnyRequest, error: Exception) -> Response[dict[str, Any
 
 ERRORS: ExceptionHandlersMap = {
     ValidationException: _validation,
+    RequestEntityTooLarge: _too_large,
     HTTPException: _http,
+    NoKey: _no_key,
     Forbidden: _forbidden,
     BadMessage: _bad_message,
     Missing: _missing,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happened and is happening: boots, runs, results, raw outputs, events, clashes."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from litestar import Response, get
@@ -14,6 +14,7 @@ from muster.store.boots import ClashRow
 from muster.store.engine import Store
 from muster.store.events import Event
 from muster.store.people import User
+from muster.wire.codec import BadMessage
 
 Number = Annotated[int, Parameter(ge=1, le=2**53)]
 
@@ -27,9 +28,19 @@ def list_boots(
 ) -> list[BootShown]:
     """Every attempt to start, also refused ones and those of unknown machines, newest first."""
     with store.read() as tx:
-        found = boots.some(tx, limit=limit, before=before)
+        found = boots.some(tx, limit=limit, before=_utc(before))
         lines = boots.timeline(tx, [boot.id for boot in found])
     return [shapes.boot(boot, lines[boot.id]) for boot in found]
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """A time without a zone is UTC; the first and last day of the calendar fit in no other."""
+    if moment is None or moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC) if moment else None
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise BadMessage("before", "is outside the years 1 to 9999 in UTC") from error
 
 
 @get("/boots/{boot:str}", sync_to_thread=True)

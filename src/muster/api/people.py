@@ -2,7 +2,6 @@
 """Signing in and out."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,14 +9,14 @@ from litestar import get, post
 from litestar.exceptions import TooManyRequestsException
 
 from muster.api.access import AnyRequest, key_of
+from muster.api.budget import WINDOW_S, Budget
 from muster.lifecycle import people
 from muster.lifecycle.secrets import Forbidden
 from muster.store.engine import Store
 from muster.store.people import User
 
 TRIES = 5
-WINDOW_S = 60.0
-_failures: dict[str, list[float]] = {}
+"""Wrong passwords a minute from one address."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ class Who:
     role: str
 
 
-@post("/login", status_code=200, security=[], dependencies={})
+@post("/login", status_code=200)
 async def login(data: Credentials, store: Store, now: datetime, request: AnyRequest) -> Key:
     """A new API key for a user name and password; five failures a minute are enough."""
     address = request.client.host if request.client else ""
-    recent = [t for t in _failures.get(address, []) if t > time.monotonic() - WINDOW_S]
-    if len(recent) >= TRIES:
+    failures: Budget = request.app.state.failures
+    if failures.spent(address):
         raise TooManyRequestsException(
             "too many wrong passwords from here; try again in a minute",
             headers={"Retry-After": str(int(WINDOW_S))},
@@ -64,9 +63,7 @@ async def login(data: Credentials, store: Store, now: datetime, request: AnyRequ
             key_name=data.key_name[:64],
         )
     except Forbidden:
-        if len(_failures) > 10000:
-            _failures.clear()
-        _failures[address] = [*recent, time.monotonic()]
+        failures.spend(address)
         raise
     return Key(key)
 
@@ -83,4 +80,4 @@ def whoami(user: User) -> Who:
     return Who(user.name, user.role)
 
 
-ROUTES = [login, logout, whoami]
+ROUTES = [logout, whoami]

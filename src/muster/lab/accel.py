@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which accelerator guests get. /dev/kvm is believed only after a real guest ran on it.
 
 Seen: a cloud VM whose /dev/kvm (kvm_pvm) opens, runs SeaBIOS and then stops OVMF and every

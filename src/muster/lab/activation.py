@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run a command with one listening socket as file descriptor 3, as systemd would.
 
 sd_listen_fds(3) wants LISTEN_PID to be the pid of the command itself, which only the

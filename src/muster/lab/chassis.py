@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One machine with its power button: QEMU on, off, cycle and reset, and its NIC cables."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Child processes of the supervisor, which is process 1 of its own pid namespace.
 
 A child leads its own process group, and the whole group ends with it, so that a server

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A lab in Python: up, power, consoles, waiting, down. For commands and for tests.
 
 with Lab.up(name="try", orders=[Order(name="m1")]) as lab:
@@ -97,8 +98,8 @@ class Machine:
 class Lab:
     """A running lab. `facts` is lab.json: pid, sockets, server_url, accel, machines ..."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, leash: socket.socket | None = None) -> None:
+        self.folder, self._leash = folder, leash
 
     @classmethod
     def up(
@@ -110,23 +111,28 @@ class Lab:
         server: Sequence[str] | None = None,
         server_env: Mapping[str, str] | None = None,
         listen: socket.socket | None = None,
+        tied: bool = False,
     ) -> "Lab":
         """Start a lab, its machines still off. Raises CannotStart or AlreadyUp.
 
         `server`: a command that the lab keeps alive in its network; it gets `listen`, a
         listening socket of this process, as file descriptor 3 (sd_listen_fds(3)).
+        `tied`: the lab ends with this process, however that ends; only the folder stays.
         """
         state.check_name(name)
         folder = (folder or state.default_folder(name, os.environ)).absolute()
-        launch.start(
-            name=name,
-            folder=folder,
-            machines=[build(name, order) for order in orders],
-            server=None if server is None else list(server),
-            server_env=server_env or {},
-            listen=listen,
-        )
-        return cls(folder)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            launch.start(
+                name=name,
+                folder=folder,
+                machines=[build(name, order) for order in orders],
+                server=None if server is None else list(server),
+                server_env=server_env or {},
+                listen=listen,
+                leash_fd=theirs.fileno() if tied else None,
+            )
+        return cls(folder, ours)
 
     @classmethod
     def load(cls, folder: Path) -> "Lab":

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`muster lab`: a virtual rack from the command line."""
 
 import contextlib
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from muster.lab import folder as state
 from muster.lab import launch, readiness
@@ -181,7 +182,8 @@ def console(
 
 
 def _show(facts: dict[str, Any]) -> None:
-    table = Table("machine", "power", "firmware", "MACs", "UUID", "since")
+    table = Table("machine", "power", "firmware", Column("MACs", no_wrap=True))
+    table.add_column("UUID", overflow="fold")
     for machine in facts["machines"]:
         table.add_row(
             machine["name"],
@@ -189,7 +191,6 @@ def _show(facts: dict[str, Any]) -> None:
             machine["firmware"],
             "\n".join(machine["macs"]),
             machine["uuid"] or "none (all-zero)",
-            machine["since"],
         )
     out.print(table)
     server = facts["server"]

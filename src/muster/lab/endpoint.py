@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Power from outside: the supervisor's HTTP door.
 
 It listens on control.sock, which the host reaches, and on loopback inside the lab's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can go wrong in the lab. Each message says what, where, and the remedy.
 
 LabError

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab's state folder: what is in it, who may use it, and how it goes away.
 
 The lock is held by the process that waits for the whole pid namespace to end, so a free

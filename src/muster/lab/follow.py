@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waiting for a file to grow, without polling: inotify(7) through the C library."""
 
 import contextlib
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _IN_MODIFY = 0x2
-_IN_DELETE_SELF = 0x400
+_IN_ATTRIB = 0x4  # also a lost link: the file was deleted while we hold it open
 
 # Terminal codes of firmware consoles: CSI, OSC, two-byte escapes, then other control bytes.
 _CONTROLS = re.compile(
@@ -50,7 +51,7 @@ def _watch(path: Path) -> Iterator[int]:
     if fd < 0:
         raise OSError(ctypes.get_errno(), "inotify_init1", str(path))
     try:
-        if libc.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY | _IN_DELETE_SELF) < 0:
+        if libc.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY | _IN_ATTRIB) < 0:
             raise OSError(ctypes.get_errno(), "inotify_add_watch", str(path))
         yield fd
     finally:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keeps one server process alive: log, restart with back-off, stop and start on demand."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts and ends the supervisor, from the host's side."""
 
 import json
@@ -46,11 +47,12 @@ def start(
     server: list[str] | None,
     server_env: Mapping[str, str],
     listen: socket.socket | None,
+    leash_fd: int | None = None,
 ) -> None:
     """Start a lab and wait until its control socket answers. Every failure leaves nothing behind.
 
     `server` is the argument list of a server to keep inside the lab; `listen`, a listening
-    socket of the host's namespace, is handed to it as file descriptor 3.
+    socket of the host's namespace, is handed to it as file descriptor 3. `leash_fd`: see supervisor.Plan.
     """
     refuse_clashing_macs(machines)
     check_host(machines)
@@ -71,6 +73,7 @@ def start(
             user_namespace=user_namespace,
             ready_fd=-1,
             proc_fd=-1,
+            leash_fd=leash_fd,
         )
         try:
             _spawn(plan, lock)
@@ -84,7 +87,8 @@ def _spawn(plan: Plan, lock: int) -> None:
     ready, ready_fd = os.pipe()
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     plan = msgspec.structs.replace(plan, ready_fd=ready_fd, proc_fd=proc_fd)
-    given = [lock, ready_fd, proc_fd] + ([] if plan.listen_fd is None else [plan.listen_fd])
+    given = [lock, ready_fd, proc_fd]
+    given += [fd for fd in (plan.listen_fd, plan.leash_fd) if fd is not None]
     flags = [*_NAMESPACES, *(_AS_USER if plan.user_namespace else [])]
     with (folder / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(
@@ -227,6 +231,11 @@ def choose_namespace() -> bool:
     )
 
 
+def _reason(error: OSError) -> str:
+    # create_server() adds a clause to strerror that repeats the address.
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 def open_listener(listen: str) -> socket.socket:
     """A listening socket for HOST:PORT in the caller's network namespace; port 0 takes any."""
     host, _, port = listen.rpartition(":")
@@ -236,5 +245,5 @@ def open_listener(listen: str) -> socket.socket:
         return socket.create_server((host, int(port)))
     except OSError as error:
         raise CannotStart(
-            f"cannot listen on {listen}: {error.strerror}; choose another with --listen"
+            f"cannot listen on {listen}: {_reason(error)}; choose another with --listen"
         ) from error

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a lab machine is: the order that a person or a test gives, and the machine built from it.
 
 The same lab and machine name always give the same UUID, serials and MACs, so that a

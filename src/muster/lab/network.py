@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lab's network: one bridge, a tap for each NIC, and "the lab's router".
 
 Everything is inside the supervisor's own network namespace. Nothing leaves it: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The QEMU command line and files of one machine.
 
 QEMU runs with the machine's folder as its working directory, so every path is a short

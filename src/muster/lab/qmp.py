@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QEMU's machine protocol over one end of a socket pair (QEMU docs: interop/qmp-spec)."""
 
 import asyncio

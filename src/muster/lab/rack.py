@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that stands in the lab: machines, the bridge and the product's server."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waiting until the lab's server answers, or finding out why it does not."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one process that owns a lab: process 1 of its own pid and network namespaces.
 
 launch.py starts it inside anonymous namespaces. When it ends, however it ends, the
@@ -27,6 +28,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `server` is the argument list of the product's server, or None. `ready_fd` is a pipe that
     gets one JSON line, {"ready": true} or {"error": words}. `proc_fd` is the host's /proc.
+    `leash_fd` is a pipe whose other end closes with the process that the lab must not outlive.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     user_namespace: bool
     ready_fd: int
     proc_fd: int
+    leash_fd: int | None
 
 
 async def supervise(plan: Plan) -> None:
@@ -47,6 +50,8 @@ async def supervise(plan: Plan) -> None:
     done = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, done.set)
+    if plan.leash_fd is not None:
+        loop.add_reader(plan.leash_fd, done.set)
     network.bridge_up()
     rack = Rack(folder=folder, accel=await accel.choose(os.environ), facts=_facts(plan))
     # The accelerator probe above waits for its own child, so orphans are reaped from here on.
@@ -63,6 +68,8 @@ async def supervise(plan: Plan) -> None:
     rack.write()
     _tell(plan.ready_fd, {"ready": True})
     await done.wait()
+    if plan.leash_fd is not None:
+        loop.remove_reader(plan.leash_fd)
     await runner.cleanup()
     await rack.close()
     await router.stop(grace_s=1)

@@ -120,6 +120,7 @@ def claim(uuid: str, serial: str, macs: list[str]) -> Claim:
 
 def match(claim: Claim, known: list[Known]) -> Verdict:
     """Compare a claim with every record that shares its UUID or one of its MACs."""
+    known = sorted(known, key=lambda k: k.id)
     by_uuid = [k for k in known if claim.uuid and k.uuid == claim.uuid]
     by_mac = [k for k in known if claim.macs & k.macs]
     if len(by_uuid) > 1:

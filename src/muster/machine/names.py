@@ -19,7 +19,7 @@ _ANIMALS = (
     " whale wolf wren yak zebra"
 ).split()
 
-_LABEL = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 ID_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
 """No vowels and nothing that looks like something else: ids are read over the telephone."""
@@ -33,4 +33,4 @@ def from_number(number: int) -> str:
 
 def valid(name: str) -> bool:
     """True for a DNS label in lower case."""
-    return bool(_LABEL.match(name))
+    return bool(_LABEL.fullmatch(name))

@@ -28,7 +28,16 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     # From New only commissioning leads on: a passed test alone never makes a machine Ready.
     _S.NEW: frozenset({_S.COMMISSIONING, _S.BROKEN, _S.RETIRED}),
     _S.COMMISSIONING: frozenset(
-        {_S.NEW, _S.TESTING, _S.READY, _S.FAILED_COMMISSIONING, _S.BROKEN, _S.RETIRED}
+        # Failed testing: what a machine commissioned again gets back when that is aborted.
+        {
+            _S.NEW,
+            _S.TESTING,
+            _S.READY,
+            _S.FAILED_COMMISSIONING,
+            _S.FAILED_TESTING,
+            _S.BROKEN,
+            _S.RETIRED,
+        }
     ),
     _S.FAILED_COMMISSIONING: frozenset({_S.COMMISSIONING, _S.BROKEN, _S.RETIRED}),
     _S.TESTING: frozenset({_S.READY, _S.FAILED_TESTING, _S.NEW, _S.BROKEN, _S.RETIRED}),

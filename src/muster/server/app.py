@@ -9,20 +9,25 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 import muster.api.app
 import muster.boot.http
 import muster.metadata.http
+import muster.web.app
 from muster import __version__
-from muster.api import health
+from muster.api import health, intake, people
+from muster.api.budget import Budget
+from muster.api.document import Document
 from muster.images.library import Library
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
 
 Clock = Callable[[], datetime]
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
+
+AUDITS = 10
+"""Refused requests written down a minute for one address, and twenty times as many in all."""
 
 
 def utc_now() -> datetime:
@@ -44,6 +49,7 @@ def application(
             muster.api.app.router(),
             muster.boot.http.router(),
             muster.metadata.http.router(),
+            muster.web.app.router(),
             health.healthz,
             health.metrics,
         ],
@@ -54,13 +60,14 @@ def application(
             "now": Provide(clock, sync_to_thread=False),
         },
         exception_handlers=muster.api.app.ERRORS,
-        state=State({"store": store, "library": library}),
+        before_request=intake.check,
+        state=_state(store, library),
         lifespan=lifespan or [],
         openapi_config=OpenAPIConfig(
             title="muster",
             version=__version__,
             path="/api",
-            render_plugins=[JsonRenderPlugin()],
+            render_plugins=[Document()],
             components=Components(
                 security_schemes={
                     "apiKey": SecurityScheme(type="http", scheme="bearer"),
@@ -71,4 +78,16 @@ def application(
         logging_config=None,
         pdb_on_exception=False,
         debug=False,
+    )
+
+
+def _state(store: Store, library: Library) -> State:
+    """What outlives a request and is no handler's argument."""
+    return State(
+        {
+            "store": store,
+            "library": library,
+            "audits": Budget(AUDITS, total=20 * AUDITS),
+            "failures": Budget(people.TRIES, total=10000),
+        }
     )

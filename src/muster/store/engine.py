@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 
 Tx = sa.Connection
 """One transaction; every function of this room takes it first."""
@@ -51,13 +52,19 @@ class Store:
             self.url = sa.make_url(url)
         except sa.exc.ArgumentError as error:
             raise CannotOpen(f"database URL {url!r} cannot be read: {error}") from error
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        kind = self.url.get_backend_name()
+        if kind not in ("sqlite", "postgresql"):
+            raise CannotOpen(
+                f"database URL: no support for {kind!r}; write sqlite:///FILE or postgresql://..."
+            )
+        self.is_sqlite = kind == "sqlite"
         if self.is_sqlite:
             self._writer = _sqlite(self.url, pool_size=1, begin="BEGIN IMMEDIATE")
             self._reader = _sqlite(self.url, pool_size=8, begin="BEGIN")
         else:
             self._writer = sa.create_engine(_with_psycopg(self.url), pool_size=8, max_overflow=8)
-            self._reader = self._writer
+            # READ COMMITTED, the default, looks anew with every statement.
+            self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
@@ -72,7 +79,7 @@ class Store:
             yield tx
 
     def one_at_a_time(self, tx: Tx) -> None:
-        """Serialise decisions about identity; SQLite's one writer already does."""
+        """Serialise what must not happen twice at once; SQLite's one writer already does."""
         if not self.is_sqlite:
             tx.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _IDENTITY_LOCK})
 
@@ -80,13 +87,19 @@ class Store:
         """Bring the tables to this version; raises CannotOpen when the database is unusable."""
         try:
             with self._writer.begin() as tx:
+                self.one_at_a_time(tx)
                 config = alembic_config()
                 config.attributes["connection"] = tx
                 command.upgrade(config, "head")
-        except sa.exc.OperationalError as error:
+        except sa.exc.DBAPIError as error:
             raise CannotOpen(
                 f"cannot use the database {self.url.render_as_string()}: {error.orig};"
                 " is the server running and the folder writable?"
+            ) from error
+        except CommandError as error:
+            raise CannotOpen(
+                f"cannot use the database {self.url.render_as_string()}: its tables are of another"
+                f" version of muster ({error}); use that version or restore a backup"
             ) from error
 
     def close(self) -> None:

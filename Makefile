@@ -1,0 +1,59 @@
+# `make` alone prints the targets. Everything that a target needs, it sets up by itself.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export MUSTER_IMAGES ?= $(CURDIR)/build/images
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup image demo test check lint unit e2e serve bench-boot format clean
+
+help: ## Print the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: $(VENV)/.ready ## Install system packages and the Python environment
+
+$(VENV)/.ready: requirements-dev.lock pyproject.toml tools/system-packages
+	tools/system-packages
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+image: setup ## Build the ephemeral OS (once; 'make image' again returns at once)
+	$(BIN)/muster image build --images $(MUSTER_IMAGES)
+
+demo: image ## Two virtual bare machines enlist themselves and become Ready
+	$(BIN)/muster demo
+
+test: check image ## Everything: check, then journeys with real virtual machines
+	MUSTER_TEST_REQUIRE=postgresql,image,lab $(BIN)/pytest -q -m "e2e or image or slow"
+
+check: setup lint unit ## Lint, types, contracts, unit tests: the inner loop
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+unit: setup
+	MUSTER_TEST_REQUIRE=postgresql $(BIN)/pytest -q -m "not e2e and not image and not slow"
+
+e2e: image ## Only the journeys with virtual machines
+	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q -m e2e
+
+serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHCP=own ...)
+	$(BIN)/muster serve --data build/data $(if $(INTERFACE),--interface $(INTERFACE)) \
+		$(if $(DHCP),--dhcp $(DHCP))
+
+bench-boot: image ## Seconds from power-on to each phase; the last line is JSON
+	$(BIN)/python -m tests.bench.boot
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove what the other targets made here
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

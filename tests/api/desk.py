@@ -1,0 +1,99 @@
+"""Every door of a server, without a network: people with keys, machines with hellos."""
+
+import base64
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from litestar.testing import TestClient
+
+from muster.images.library import Library
+from muster.lifecycle import secrets
+from muster.lifecycle.policy import Policy
+from muster.server.app import application
+from muster.store import people
+from muster.store.engine import Store
+
+UUID = "5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a01"
+MAC = "52:54:00:12:34:01"
+
+
+class Desk:
+    """The application over `store`; `keys` by role."""
+
+    def __init__(self, store: Store, library: Library, clock: Any, **policy: Any) -> None:
+        self.store = store
+        self.policy = Policy(**policy)
+        self.app = application(store, self.policy, library, clock=clock)
+        self.client = TestClient(self.app, raise_server_exceptions=False)
+        self.keys = {role: self._person(role, clock()) for role in ("viewer", "operator", "admin")}
+
+    def _person(self, role: str, now: datetime) -> str:
+        """Argon2 takes 50 ms; only what tests signing in needs a real password."""
+        key = f"muster_{secrets.new()}"
+        with self.store.write() as tx:
+            people.add_user(tx, role, role=role, password_hash="-", now=now)
+            user = people.user_named(tx, role)
+            assert user is not None
+            people.add_key(tx, user.id, name="test", key_hash=secrets.digest(key), now=now)
+        return key
+
+    def ask(self, method: str, path: str, *, role: str = "admin", **more: Any) -> Any:
+        """A request with the key of `role` ("" for none); below /api/v1 unless it begins so."""
+        headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
+        headers |= more.pop("headers", {})
+        return self.client.request(method, f"/api/v1{path}", headers=headers, **more)
+
+    def get(self, path: str, **more: Any) -> Any:
+        answer = self.ask("GET", path, **more)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def boot(self, *, mac: str = MAC, uuid: str = UUID) -> str:
+        """A loader asks; returns the nonce that it is given."""
+        query = {"mac": mac, "uuid": uuid, "serial": "S1", "arch": "x86_64", "firmware": "efi"}
+        script = self.client.get("/boot/ipxe", params=query).text
+        found = re.search(r"/boot/report/(\S+)", script)
+        assert found, script
+        return found[1]
+
+    def hello(
+        self, nonce: str, *, key: str = "boot-key", mac: str = MAC, uuid: str = UUID, **more: Any
+    ) -> Any:
+        evidence = {"uuid": uuid, "serial": "S1", "nics": [{"mac": mac, "name": "eth0"}]}
+        message = {"evidence": evidence, "nonce": nonce, "key": key, "firmware": "uefi", **more}
+        return self.client.post("/agent/hello", json=message)
+
+    def events(self, token: str, events: list[dict[str, Any]], **more: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        return self.client.post("/agent/events", json={"events": events}, headers=headers, **more)
+
+    def enlist(self, **machine: str) -> dict[str, Any]:
+        """A machine boots and says hello; returns its Welcome."""
+        welcome: dict[str, Any] = self.hello(self.boot(**machine), **machine).json()
+        assert welcome["decision"] == "run", welcome
+        return welcome
+
+    def audits(self) -> list[str]:
+        found = self.get("/events", params={"kind": "audit.refused", "limit": 1000})
+        return [event["message"] for event in found]
+
+
+def resources() -> bytes:
+    """The smallest document that the server reads."""
+    return json.dumps({"resources": {}, "extra": {}}).encode()
+
+
+def story(welcome: dict[str, Any], *, document: bytes) -> list[dict[str, Any]]:
+    """The events of a run in which every script passes and the survey prints `document`."""
+    told: list[dict[str, Any]] = []
+    for item in welcome["scripts"]:
+        body = document if "commissioning" in item["name"] else b"\x00\xffhello\n"
+        told += [
+            {"kind": "started", "result": item["result"]},
+            {"kind": "output", "result": item["result"], "data": base64.b64encode(body).decode()},
+            {"kind": "finished", "result": item["result"], "runtime_s": 0.5},
+        ]
+    told.append({"kind": "end"})
+    return [{"seq": seq, **event} for seq, event in enumerate(told, start=1)]

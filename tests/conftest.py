@@ -1,0 +1,218 @@
+"""Fixtures of every room: a store on each engine, a fixed time, a recorded machine's hello."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from muster.agent.evidence import evidence
+from muster.lifecycle.policy import Policy
+from muster.store.engine import Store
+from muster.wire.hello import Evidence, Hello, Nic
+
+sys.path.insert(0, str(Path(__file__).parent / "machines"))
+
+import trees
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A time that moves only when a test says so; call it to read it."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return Policy()
+
+
+class Cluster:
+    """A private PostgreSQL on a unix socket only; nothing of it survives the session."""
+
+    def __init__(self, programs: Path) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="muster-pg-"))
+        # PostgreSQL refuses to run as root; apt made the user postgres with it.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        data = self.folder / "data"
+        initdb = [programs / "initdb", "-D", data, "-A", "trust", "-U", "muster"]
+        locale = ["--no-sync", "-E", "UTF8", "--locale=C"]
+        subprocess.run([*initdb, *locale], check=True, capture_output=True, **self._as_user())
+        settings = {
+            "listen_addresses": "",
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "autovacuum": "off",
+            "shared_buffers": "16MB",
+            "log_min_messages": "log",
+            "log_checkpoints": "off",
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        self._process = subprocess.Popen(
+            [programs / "postgres", "-D", data, "-k", self.folder, *options],
+            stderr=subprocess.PIPE,
+            text=True,
+            **self._as_user(),
+        )
+        assert self._process.stderr is not None
+        said = []
+        for line in self._process.stderr:
+            said.append(line)
+            if "ready to accept connections" in line:
+                return
+        raise RuntimeError(f"PostgreSQL did not start: {''.join(said)}")
+
+    def _as_user(self) -> dict:
+        return {"user": self._user, "cwd": self.folder} if self._user else {"cwd": self.folder}
+
+    def url(self, database: str) -> str:
+        return f"postgresql://muster@/{database}?host={self.folder}"
+
+    def create(self, database: str) -> str:
+        """A new empty database; returns its URL."""
+        admin = sa.create_engine(
+            self.url("postgres").replace("postgresql:", "postgresql+psycopg:"),
+            isolation_level="AUTOCOMMIT",
+        )
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+            connection.exec_driver_sql(f"CREATE DATABASE {database}")
+        admin.dispose()
+        return self.url(database)
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait(timeout=20)
+        shutil.rmtree(self.folder)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    if not found:
+        reason = "PostgreSQL is not installed (apt-get install postgresql)"
+        if "postgresql" in os.environ.get("MUSTER_TEST_REQUIRE", ""):
+            pytest.fail(f"MUSTER_TEST_REQUIRE names postgresql, but {reason}")
+        pytest.skip(reason)
+    running = Cluster(found[-1])
+    yield running
+    running.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Every test that uses a database runs once on each of these."""
+    return request.param
+
+
+@pytest.fixture
+def empty_url(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    if engine == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    return request.getfixturevalue("cluster").create("empty")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy: 100 times faster than to migrate for each test."""
+    path = tmp_path_factory.mktemp("template") / "muster.db"
+    store = Store(f"sqlite:///{path}")
+    store.migrate()
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_store(cluster: Cluster) -> Iterator[Store]:
+    store = Store(cluster.create("muster"))
+    store.migrate()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty, migrated store."""
+    if engine == "postgresql":
+        opened: Store = request.getfixturevalue("postgresql_store")
+        with opened.write() as tx:
+            # What hangs on machines and boots goes with them.
+            for table in ("machines", "boots", "events", "users", "script_contents"):
+                tx.exec_driver_sql(f"DELETE FROM {table}")
+        yield opened
+        return
+    shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "muster.db")
+    opened = Store(f"sqlite:///{tmp_path}/muster.db")
+    yield opened
+    opened.close()
+
+
+def recorded(name: str, folder: Path) -> Evidence:
+    """What the agent would say on the recorded machine tests/machines/NAME."""
+    return evidence(trees.load(name, folder))
+
+
+@pytest.fixture(scope="session")
+def recorded_evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    return recorded("qemu-rich-guest", tmp_path_factory.mktemp("recorded"))
+
+
+@pytest.fixture
+def hello(recorded_evidence: Evidence) -> Callable[..., Hello]:
+    """Hellos of the recorded machine: `hello(nonce)`; other words change message or evidence.
+
+    `macs` is a short way to write NICs.
+    """
+
+    def build(nonce: str, *, key: str = "key-1", macs: list[str] | None = None, **words) -> Hello:
+        parts = {
+            name: words.pop(name)
+            for name in ("uuid", "serial", "vendor", "product", "nics")
+            if name in words
+        }
+        if macs is not None:
+            parts["nics"] = [Nic(mac, f"eth{number}") for number, mac in enumerate(macs)]
+        words = {"architecture": "x86_64", "firmware": "uefi", "agent_version": "1"} | words
+        return Hello(replace(recorded_evidence, **parts), nonce=nonce, key=key, **words)
+
+    return build

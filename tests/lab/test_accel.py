@@ -1,0 +1,63 @@
+import asyncio
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from muster.lab import accel
+from muster.lab.errors import CannotStart
+from muster.lab.qemu import OVMF_CODE, Accel
+
+
+def chosen(environ: dict[str, str], device: Path) -> Accel:
+    return asyncio.run(accel.choose(environ, device))
+
+
+def fake_qemu(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    binary = folder / "qemu"
+    binary.write_text(f"#!/bin/sh\n{script}\n")
+    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    firmware = folder / "code.fd"
+    firmware.touch()
+    monkeypatch.setattr(accel, "BINARY", str(binary))
+    monkeypatch.setattr(accel, "OVMF_CODE", firmware)
+
+
+@pytest.mark.parametrize("name", ["kvm", "tcg"])
+def test_a_wish_skips_the_probe(name: str, tmp_path: Path) -> None:
+    assert chosen({accel.OVERRIDE: name}, tmp_path / "none").name == name
+
+
+def test_an_unknown_wish_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart, match="say kvm or tcg"):
+        chosen({accel.OVERRIDE: "hvf"}, tmp_path)
+
+
+def test_without_a_device_guests_are_emulated(tmp_path: Path) -> None:
+    assert chosen({}, tmp_path / "none").reason.endswith("guests are emulated")
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("echo 'BdsDxe: loading Boot0001'; exec sleep 60", "kvm"),
+        ("echo 'KVM internal error. Suberror: 1'; exec sleep 60", "tcg"),
+        ("echo 'could not access KVM kernel module' >&2; exit 1", "tcg"),
+        ("exec sleep 60", "tcg"),
+    ],
+)
+def test_kvm_is_believed_only_when_firmware_came_up(
+    script: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_qemu(tmp_path, monkeypatch, script)
+    monkeypatch.setattr(accel, "PROBE_LIMIT_S", 0.3)
+    assert chosen({}, tmp_path).name == name
+
+
+@pytest.mark.usefixtures("able_host")
+def test_real_firmware_passes_the_probe_where_guests_run() -> None:
+    if not OVMF_CODE.exists():
+        pytest.skip("no ovmf package")
+    load = os.getloadavg()[0]
+    assert asyncio.run(accel.runs_guests("tcg", limit_s=30 + 5 * load))

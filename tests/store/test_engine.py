@@ -1,0 +1,171 @@
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from muster.store import events
+from muster.store.engine import CannotOpen, Store, alembic_config
+from muster.store.schema import metadata
+
+
+@pytest.fixture
+def empty(empty_url: str):
+    store = Store(empty_url)
+    yield store
+    store.close()
+
+
+def alembic(store: Store, verb, *words) -> None:
+    with store.write() as tx:
+        config = alembic_config()
+        config.attributes["connection"] = tx
+        verb(config, *words)
+
+
+def tables(store: Store) -> set[str]:
+    with store.read() as tx:
+        return set(sa.inspect(tx).get_table_names())
+
+
+def test_the_migrations_make_exactly_the_tables_of_schema_py(empty: Store) -> None:
+    empty.migrate()
+    with empty.read() as tx:
+        context = MigrationContext.configure(tx, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_alembic_check_finds_nothing_to_do(empty: Store) -> None:
+    empty.migrate()
+    alembic(empty, command.check)
+    assert tables(empty) == {*metadata.tables, "alembic_version"}
+
+
+def test_migrations_go_down_to_nothing_and_up_again(empty: Store) -> None:
+    empty.migrate()
+    alembic(empty, command.downgrade, "base")
+    assert tables(empty) == {"alembic_version"}
+    empty.migrate()
+    assert tables(empty) == {*metadata.tables, "alembic_version"}
+
+
+def test_migrating_twice_changes_nothing(empty: Store, now: datetime) -> None:
+    empty.migrate()
+    with empty.write() as tx:
+        events.add(tx, now, "test", "still here")
+    empty.migrate()
+    with empty.read() as tx:
+        assert [event.message for event in events.some(tx)] == ["still here"]
+
+
+def test_two_servers_that_start_at_once_migrate_once(empty_url: str) -> None:
+    stores = [Store(empty_url), Store(empty_url)]
+    failures: list[Exception] = []
+
+    def migrate(store: Store) -> None:
+        try:
+            store.migrate()
+        except Exception as error:
+            failures.append(error)
+
+    together(*(lambda store=store: migrate(store) for store in stores))
+    assert failures == []
+    for store in stores:
+        store.close()
+
+
+def together(*works) -> None:
+    """Run these at the same time and wait for all."""
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store, now: datetime) -> None:
+    def fail() -> None:
+        with store.write() as tx:
+            events.add(tx, now, "test", "never")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with store.read() as tx:
+        assert events.some(tx) == []
+
+
+def test_times_come_back_aware_and_in_utc(store: Store) -> None:
+    east = timezone(timedelta(hours=5, minutes=30))
+    with store.write() as tx:
+        events.add(tx, datetime(2026, 3, 1, 17, 30, 0, 123456, tzinfo=east), "test", "")
+    with store.read() as tx:
+        (event,) = events.some(tx)
+    assert event.at == datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    assert event.at.tzinfo is UTC
+
+
+def test_a_look_does_not_change_while_others_write(store: Store, now: datetime) -> None:
+    with store.read() as look:
+        assert events.some(look) == []
+        with store.write() as tx:
+            events.add(tx, now, "test", "meanwhile")
+        assert events.some(look) == []
+    with store.read() as look:
+        assert len(events.some(look)) == 1
+
+
+def test_a_url_that_is_none_is_refused() -> None:
+    with pytest.raises(CannotOpen, match=r"^database URL 'nonsense' cannot be read: "):
+        Store("nonsense")
+
+
+@pytest.mark.parametrize("url", ["mysql://user:secret@host/muster", "foo://bar"])
+def test_a_database_that_muster_does_not_know_is_refused_by_name(url: str) -> None:
+    kind = url.partition(":")[0]
+    expected = f"database URL: no support for {kind!r}; write sqlite:///FILE or postgresql://..."
+    with pytest.raises(CannotOpen) as refusal:
+        Store(url)
+    assert str(refusal.value) == expected
+
+
+def test_a_folder_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/no/muster.db")
+    with pytest.raises(CannotOpen) as refusal:
+        store.migrate()
+    assert str(refusal.value) == (
+        f"cannot use the database sqlite:///{tmp_path}/no/muster.db: unable to open database file;"
+        " is the server running and the folder writable?"
+    )
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "muster.db").write_bytes(b"this is a text, not a database\n" * 200)
+    store = Store(f"sqlite:///{tmp_path}/muster.db")
+    with pytest.raises(CannotOpen, match="file is not a database"):
+        store.migrate()
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_password(tmp_path: Path) -> None:
+    store = Store(f"postgresql://muster:hush@/muster?host={tmp_path}")
+    with pytest.raises(CannotOpen) as refusal:
+        store.migrate()
+    assert "is the server running" in str(refusal.value)
+    assert "hush" not in str(refusal.value)
+
+
+def test_tables_of_a_newer_muster_are_left_alone(empty: Store) -> None:
+    empty.migrate()
+    with empty.write() as tx:
+        tx.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(CannotOpen) as refusal:
+        empty.migrate()
+    assert str(refusal.value).endswith(
+        "its tables are of another version of muster (Can't locate revision identified by '9999');"
+        " use that version or restore a backup"
+    )

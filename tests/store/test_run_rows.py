@@ -1,0 +1,188 @@
+import threading
+from datetime import datetime, timedelta
+
+import pytest
+from test_machine_rows import machine
+
+from muster.store import goals, machines, runs
+from muster.store.engine import Missing, Store
+
+LEASE = timedelta(seconds=60)
+
+
+@pytest.fixture
+def run(store: Store, now: datetime) -> int:
+    """A pending run of one script, which is result `result_of(run)`."""
+    with store.write() as tx:
+        machines.add(tx, machine("bold-otter", now))
+        run = runs.add(
+            tx,
+            machine_id="id-bold-otter",
+            mode="enlist",
+            state="pending",
+            options={"enable_ssh": True},
+            created_at=now,
+            deadline_at=now + LEASE,
+        )
+        runs.keep_script(tx, "a" * 64, b"#!/bin/sh\n\x00\xff")
+        runs.keep_script(tx, "a" * 64, b"the same again")
+        for position in (1, 0):
+            runs.add_result(
+                tx,
+                run_id=run,
+                position=position,
+                name=f"script-{position}",
+                script_type="commissioning",
+                sha256="a" * 64,
+                timeout_s=1.5,
+            )
+    return run
+
+
+def result_of(store: Store, run: int) -> int:
+    with store.read() as tx:
+        return runs.results_of(tx, run)[0].id
+
+
+def test_a_run_comes_back_with_its_results_in_order(store: Store, run: int, now: datetime) -> None:
+    with store.read() as tx:
+        found = runs.find(tx, run)
+        results = runs.results_of(tx, run)
+        assert runs.open_of(tx, "id-bold-otter") == found
+        assert runs.some(tx, "id-bold-otter") == [found]
+    assert (found.mode, found.options, found.reason) == ("enlist", {"enable_ssh": True}, "")
+    assert [(r.name, r.state, r.timeout_s) for r in results] == [
+        ("script-0", "pending", 1.5),
+        ("script-1", "pending", 1.5),
+    ]
+
+
+def test_a_run_or_result_that_is_not_there_is_missing_by_number(store: Store) -> None:
+    with store.read() as tx:
+        with pytest.raises(Missing, match=r"^no run has the number 999999$"):
+            runs.find(tx, 999999)
+        with pytest.raises(Missing, match=r"^no result has the number 999999$"):
+            runs.find_result(tx, 999999)
+
+
+def test_a_script_is_given_only_to_a_run_that_owes_it(store: Store, run: int) -> None:
+    with store.read() as tx:
+        assert runs.script_of_run(tx, run, "a" * 64) == b"#!/bin/sh\n\x00\xff"
+        assert runs.script_of_run(tx, run + 1, "a" * 64) is None
+        assert runs.script_of_run(tx, run, "b" * 64) is None
+
+
+def test_results_that_have_ended_stay_when_the_run_ends(
+    store: Store, run: int, now: datetime
+) -> None:
+    first = result_of(store, run)
+    with store.write() as tx:
+        runs.update_result(tx, first, state="passed")
+        runs.end_open_results(tx, run, state="lost", reason="power cut", now=now)
+    with store.read() as tx:
+        ended = [(r.state, r.reason, r.ended_at) for r in runs.results_of(tx, run)]
+    assert ended == [("passed", "", None), ("lost", "power cut", now)]
+
+
+def test_an_overdue_run_is_found_until_it_has_ended(store: Store, run: int, now: datetime) -> None:
+    with store.write() as tx:
+        assert runs.overdue(tx, now) == []
+        assert [late.id for late in runs.overdue(tx, now + LEASE)] == [run]
+        runs.update(tx, run, state="failed")
+        assert runs.overdue(tx, now + LEASE) == []
+
+
+@pytest.mark.parametrize(
+    ("stream", "offset", "expected"),
+    [
+        ("combined", 0, b"out-1err-1out-2"),
+        ("combined", 4, b"1err-1out-2"),
+        ("combined", 5, b"err-1out-2"),
+        ("combined", 14, b"2"),
+        ("combined", 15, b""),
+        ("combined", 99, b""),
+        ("stdout", 0, b"out-1out-2"),
+        ("stdout", 6, b"ut-2"),
+        ("stderr", 0, b"err-1"),
+        ("result", 0, b"{}\x00\xff"),
+        ("nonsense", 0, b""),
+    ],
+)
+def test_output_is_given_by_stream_and_offset(
+    store: Store, run: int, stream: str, offset: int, expected: bytes
+) -> None:
+    result = result_of(store, run)
+    pieces = [("stdout", b"out-1"), ("stderr", b"err-1"), ("result", b"{}\x00\xff")]
+    with store.write() as tx:
+        for name, data in [*pieces, ("stdout", b""), ("stdout", b"out-2")]:
+            runs.append_output(tx, result, name, data)
+    with store.read() as tx:
+        assert runs.output(tx, result, stream=stream, offset=offset) == expected
+        assert runs.find_result(tx, result).output_bytes == 19
+
+
+def test_the_newest_document_is_given_whole(store: Store, run: int, now: datetime) -> None:
+    with store.write() as tx:
+        assert runs.newest_document(tx, "id-bold-otter") is None
+        for body in (b"old", b'{"new": "\xc3\xa4"}' * 1000):
+            runs.add_document(
+                tx,
+                machine_id="id-bold-otter",
+                result_id=1,
+                taken_at=now,
+                sha256="c" * 64,
+                body=body,
+            )
+    with store.read() as tx:
+        assert runs.newest_document(tx, "id-bold-otter") == b'{"new": "\xc3\xa4"}' * 1000
+
+
+def want(store: Store, name: str, now: datetime, *, goal: str = "on") -> None:
+    with store.write() as tx:
+        machines.add(tx, machine(name, now))
+        goals.want(tx, f"id-{name}", goal, now=now, deadline=now + LEASE)
+
+
+def test_two_workers_never_claim_one_goal_twice(store: Store, now: datetime) -> None:
+    for number in range(12):
+        want(store, f"m{number}", now)
+    claimed: list[str] = []
+    gate = threading.Barrier(2)
+
+    def work() -> None:
+        gate.wait(timeout=10)
+        for _ in range(12):
+            with store.write() as tx:
+                due = goals.claim_due(tx, now=now, lease=LEASE, limit=2)
+                claimed.extend(goal.machine_id for goal in due)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert sorted(claimed) == sorted(f"id-m{number}" for number in range(12))
+
+
+def test_a_claimed_goal_is_due_again_when_its_lease_ends(store: Store, now: datetime) -> None:
+    want(store, "m", now)
+    with store.write() as tx:
+        (claimed,) = goals.claim_due(tx, now=now, lease=LEASE, limit=9)
+        assert goals.claim_due(tx, now=now, lease=LEASE, limit=9) == []
+        (again,) = goals.claim_due(tx, now=now + LEASE, lease=LEASE, limit=9)
+    assert (claimed.goal, claimed.status, claimed.attempts) == ("on", "waiting", 0)
+    assert again.generation == claimed.generation
+
+
+def test_a_settled_goal_is_not_due_and_an_older_wish_cannot_settle_it(
+    store: Store, now: datetime
+) -> None:
+    want(store, "m", now, goal="cycle")
+    with store.write() as tx:
+        (older,) = goals.claim_due(tx, now=now, lease=LEASE, limit=9)
+        goals.want(tx, "id-m", "off", now=now, deadline=now + LEASE)
+        assert not goals.settle(tx, older, status="reached", due_at=None)
+        (newer,) = goals.claim_due(tx, now=now, lease=LEASE, limit=9)
+        assert (newer.goal, newer.status) == ("off", "waiting")
+        assert goals.settle(tx, newer, status="reached", due_at=None)
+        assert goals.claim_due(tx, now=now + 9 * LEASE, lease=LEASE, limit=9) == []
