@@ -8,9 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +21,7 @@ import sqlalchemy as sa
 from muster.agent.evidence import evidence
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
+from muster.store.schema import metadata
 from muster.wire.hello import Evidence, Hello, Nic
 
 sys.path.insert(0, str(Path(__file__).parent / "machines"))
@@ -49,6 +53,23 @@ def now() -> datetime:
 @pytest.fixture
 def clock() -> Clock:
     return Clock(NOW)
+
+
+@pytest.fixture
+def together() -> Callable[..., list[Any]]:
+    """Call functions at the same time, each in its thread; returns what they return."""
+
+    def run(*works: Callable[[], Any]) -> list[Any]:
+        gate = Barrier(len(works))
+
+        def begin(work: Callable[[], Any]) -> Any:
+            gate.wait(timeout=10)
+            return work()
+
+        with ThreadPoolExecutor(len(works)) as pool:
+            return [doing.result(timeout=30) for doing in [pool.submit(begin, w) for w in works]]
+
+    return run
 
 
 @pytest.fixture
@@ -178,7 +199,7 @@ def store(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
         with opened.write() as tx:
             # What hangs on machines and boots goes with them.
             for table in ("machines", "boots", "events", "users", "script_contents"):
-                tx.exec_driver_sql(f"DELETE FROM {table}")
+                tx.execute(metadata.tables[table].delete())
         yield opened
         return
     shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "muster.db")

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from muster.store.engine import Store
 from tests.api.desk import Desk
 from tests.server.shelf import stocked
+
+from muster.store.engine import Store
 
 
 @pytest.fixture

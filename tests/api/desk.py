@@ -82,7 +82,7 @@ class Desk:
 
 def resources() -> bytes:
     """The smallest document that the server reads."""
-    return json.dumps({"resources": {}, "extra": {}}).encode()
+    return json.dumps({"api_version": "1.0", "resources": {}, "extra": {}}).encode()
 
 
 def story(welcome: dict[str, Any], *, document: bytes) -> list[dict[str, Any]]:

@@ -1,4 +1,3 @@
-import threading
 from datetime import datetime, timedelta
 
 import pytest
@@ -143,25 +142,20 @@ def want(store: Store, name: str, now: datetime, *, goal: str = "on") -> None:
         goals.want(tx, f"id-{name}", goal, now=now, deadline=now + LEASE)
 
 
-def test_two_workers_never_claim_one_goal_twice(store: Store, now: datetime) -> None:
+def test_two_workers_never_claim_one_goal_twice(store: Store, now: datetime, together) -> None:
     for number in range(12):
         want(store, f"m{number}", now)
-    claimed: list[str] = []
-    gate = threading.Barrier(2)
 
-    def work() -> None:
-        gate.wait(timeout=10)
+    def work() -> list[str]:
+        claimed = []
         for _ in range(12):
             with store.write() as tx:
                 due = goals.claim_due(tx, now=now, lease=LEASE, limit=2)
-                claimed.extend(goal.machine_id for goal in due)
+                claimed += [goal.machine_id for goal in due]
+        return claimed
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=30)
-    assert sorted(claimed) == sorted(f"id-m{number}" for number in range(12))
+    first, second = together(work, work)
+    assert sorted(first + second) == sorted(f"id-m{number}" for number in range(12))
 
 
 def test_a_claimed_goal_is_due_again_when_its_lease_ends(store: Store, now: datetime) -> None:

@@ -3,8 +3,9 @@
 
 import sys
 import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
@@ -12,6 +13,7 @@ from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.words import clean
 
 POLL_S = 0.5
+Follow = Annotated[bool, Parameter(name=["--follow", "-f"])]
 
 
 def logs(
@@ -19,7 +21,7 @@ def logs(
     /,
     script: str = "",
     *,
-    follow: bool = False,
+    follow: Follow = False,
     stream: Literal["combined", "stdout", "stderr", "result"] = "combined",
 ) -> None:
     """What the scripts of a machine's last run printed; raw bytes when it is one script.
@@ -83,7 +85,7 @@ def _write(body: bytes) -> None:
     print("".join(c for c in text if c.isprintable() or c in "\n\t"), end="", flush=True)
 
 
-def events(*, machine: str = "", kind: str = "", follow: bool = False, limit: int = 50) -> None:
+def events(*, machine: str = "", kind: str = "", follow: Follow = False, limit: int = 50) -> None:
     """What happened.
 
     Parameters

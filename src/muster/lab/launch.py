@@ -52,7 +52,8 @@ def start(
     """Start a lab and wait until its control socket answers. Every failure leaves nothing behind.
 
     `server` is the argument list of a server to keep inside the lab; `listen`, a listening
-    socket of the host's namespace, is handed to it as file descriptor 3. `leash_fd`: see supervisor.Plan.
+    socket of the host's namespace, is handed to it as file descriptor 3. `leash_fd` is
+    explained in supervisor.Plan.
     """
     refuse_clashing_macs(machines)
     check_host(machines)

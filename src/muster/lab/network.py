@@ -27,8 +27,6 @@ _BRIDGE_UP = f"""
 link set lo up
 link add {BRIDGE} address 02:00:00:99:00:01 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 link set {BRIDGE} addrgenmode none
-link set {BRIDGE} up
-{_ADDRESSES}
 """
 
 
@@ -47,6 +45,9 @@ def ip(batch: str) -> None:
 
 def bridge_up() -> None:
     ip(_BRIDGE_UP)
+    # Seen: the bridge sometimes took an address from the lab's own router advertisement.
+    Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/accept_ra").write_text("0")
+    set_bridge("up")
 
 
 def set_bridge(state: str) -> None:

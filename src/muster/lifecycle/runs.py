@@ -94,6 +94,10 @@ def _run_for(tx: Tx, boot: Boot, machine: Machine, now: datetime) -> Run:
         return runs.find(tx, boot.run_id)
     owed = runs.open_of(tx, machine.id)
     if owed is not None and (owed.mode != "enlist" or owed.state == "pending"):
+        # What ran when the machine went down is not run twice: it may have been half-way
+        # through something, and two outputs in one result would be nobody's.
+        reason = "the machine started again while this script ran"
+        runs.end_running_results(tx, owed.id, reason=reason, now=now)
         return owed
     if owed is not None:
         close(tx, owed, now, state="failed", reason="the machine started again", lost="lost")
@@ -176,6 +180,7 @@ def _verdict(results: list[Result]) -> str:
     if not bad:
         return ""
     first = bad[0]
-    how = first.reason or f"exit status {first.exit_status}"
+    ended = first.exit_status is not None
+    how = first.reason or (f"exit status {first.exit_status}" if ended else "it never ran")
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     return f"{first.name} {first.state.replace('_', ' ')}: {how}{more}"

@@ -123,10 +123,14 @@ def reported(store: Store, now: datetime, *, nonce: str, report: PhaseReport) ->
             events.add(tx, now, "boot.failed", message, machine=boot.machine_id, boot=boot.id)
 
 
-def seed_served(store: Store, now: datetime, *, nonce: str) -> Boot:
-    """The boot that may read this seed; raises Forbidden."""
+def seed_served(store: Store, now: datetime, *, nonce: str, user_data: bool = False) -> Boot:
+    """The boot that may read this seed; raises Forbidden. User data is what cloud-init acts on."""
     with store.write() as tx:
-        return nonce_boot(tx, nonce, now, what="the seed")
+        boot = nonce_boot(tx, nonce, now, what="the seed")
+        if user_data:
+            told = "cloud-init has its user-data"
+            reach(tx, boot, Phase.AGENT, now, status="started", detail=told)
+        return boot
 
 
 def nonce_boot(tx: Tx, nonce: str, now: datetime, *, what: str) -> Boot:

@@ -57,7 +57,7 @@ def meta_data(nonce: Nonce, store: Store, now: datetime) -> str:
 @get("/metadata/{nonce:str}/user-data", media_type=MediaType.TEXT, sync_to_thread=True)
 def user_data(nonce: Nonce, store: Store, policy: Policy, now: datetime) -> str:
     """NoCloud user-data."""
-    boot = timeline.seed_served(store, now, nonce=nonce)
+    boot = timeline.seed_served(store, now, nonce=nonce, user_data=True)
     return seed.user_data(policy, nonce, Purpose(boot.purpose))
 
 

@@ -14,7 +14,6 @@ import uvicorn
 from litestar import Litestar
 
 from muster.boot import dhcp
-from muster.boot.arch import LOADERS
 from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.library import Library
@@ -22,6 +21,7 @@ from muster.lifecycle import deadlines, people, power, timeline
 from muster.lifecycle.policy import Policy
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
+from muster.server.loaders import Loaders
 from muster.server.settings import BadSettings, Settings, images_folder
 from muster.store.engine import CannotOpen, Store
 
@@ -79,7 +79,8 @@ async def _serve(settings: Settings) -> None:
     port = sockets[-1].getsockname()[1]
     address = segment.ip if segment else _own_address(settings.listen)
     policy = policy_of(settings, settings.url.rstrip("/") or f"http://{address}:{port}")
-    dnsmasq = await _start_dhcp(settings, segment, policy, store, library)
+    loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp")
+    dnsmasq = await _start_dhcp(settings, segment, policy, store, loaders)
     _first_start(settings, store, policy)
 
     @asynccontextmanager
@@ -89,6 +90,7 @@ async def _serve(settings: Settings) -> None:
             asyncio.create_task(
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, utc_now()))
             ),
+            asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
         ]
         yield
         for task in tasks:
@@ -97,7 +99,14 @@ async def _serve(settings: Settings) -> None:
 
     app = application(store, policy, library, lifespan=[loops])
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=5, lifespan="on"
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        lifespan="on",
+        # Nobody's X-Forwarded-For is believed.
+        proxy_headers=False,
+        server_header=False,
     )
     log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
     try:
@@ -113,7 +122,7 @@ async def _start_dhcp(
     segment: dhcp.Segment | None,
     policy: Policy,
     store: Store,
-    library: Library,
+    loaders: Loaders,
 ) -> Dnsmasq | None:
     if settings.dhcp == "none":
         return None
@@ -127,7 +136,7 @@ async def _start_dhcp(
                 " machines different answers; use --dhcp proxy beside it, or stop it"
             )
     folder = Path(settings.data) / "dhcp"
-    place_loaders(library, folder / "tftp")
+    loaders.refresh()
     text = dhcp.configuration(
         segment,
         settings.dhcp,  # type: ignore[arg-type]
@@ -137,22 +146,6 @@ async def _start_dhcp(
     dnsmasq = Dnsmasq(text, folder, _dhcp_reader(store))
     await dnsmasq.start()
     return dnsmasq
-
-
-def place_loaders(library: Library, folder: Path) -> None:
-    """Put the image's loaders where TFTP serves them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    image = library.current()
-    if image is None:
-        log.warning("no image: machines cannot start; run 'muster image build'")
-        return
-    for name in LOADERS:
-        entry = image.files.get(f"loader/{name}")
-        if entry:
-            part = folder / f".{name}"
-            part.write_bytes(library.blob(entry.sha256).read_bytes())
-            part.chmod(0o644)
-            os.replace(part, folder / name)
 
 
 def _dhcp_reader(store: Store) -> Callable[[str], Awaitable[None]]:

@@ -151,6 +151,12 @@ def end_open_results(tx: Tx, run: int, *, state: str, reason: str, now: datetime
     tx.execute(results.update().where(where).values(state=state, reason=reason, ended_at=now))
 
 
+def end_running_results(tx: Tx, run: int, *, reason: str, now: datetime) -> None:
+    """Results that were running are lost; those that never began stay owed."""
+    where = sa.and_(results.c.run_id == run, results.c.state == "running")
+    tx.execute(results.update().where(where).values(state="lost", reason=reason, ended_at=now))
+
+
 def append_output(tx: Tx, result: int, stream: str, data: bytes) -> None:
     """Store a piece of output; the caller has checked its order."""
     body = zstandard.ZstdCompressor(level=3).compress(data)
