@@ -1,9 +1,16 @@
 """Bad input to every endpoint: a 4xx that names the field, never a 500, and nothing is stored."""
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.api.desk import MAC, UUID, Desk
+from tests.server.shelf import stocked
+
+from muster.server.app import utc_now
+from muster.store.engine import Store
 
 BODIES = {
     "/api/v1/login": {"user": "admin", "password": "x"},
@@ -59,7 +66,19 @@ class Door:
 
 @pytest.fixture
 def door(desk: Desk) -> Door:
+    """Over each engine, for what reaches the database."""
     return Door(desk)
+
+
+@pytest.fixture(scope="module")
+def gate(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """One for all tests whose requests get no further than the parser."""
+    folder = tmp_path_factory.mktemp("gate")
+    store = Store(f"sqlite:///{shutil.copy(sqlite_template, folder / 'gate.db')}")
+    desk = Desk(store, stocked(folder), utc_now)
+    with desk.client:
+        yield Door(desk)
+    store.close()
 
 
 def refused(answer: Any, *, status: int = 400) -> str:
@@ -72,8 +91,8 @@ def refused(answer: Any, *, status: int = 400) -> str:
     return str(body["detail"])
 
 
-def test_these_tests_know_every_endpoint_that_takes_a_body(door: Door) -> None:
-    assert {path for _, path in door.with_body()} == set(BODIES)
+def test_these_tests_know_every_endpoint_that_takes_a_body(gate: Door) -> None:
+    assert {path for _, path in gate.with_body()} == set(BODIES)
 
 
 @pytest.mark.parametrize(
@@ -81,24 +100,24 @@ def test_these_tests_know_every_endpoint_that_takes_a_body(door: Door) -> None:
     [b'{"a": ', b"hello", b"\xff\xfe\x00", b"<a/>", b"a=b&c=d", b"[" * 5000, b'"\\ud800"', b"NaN"],
     ids=repr,
 )
-def test_what_is_not_json_is_refused_as_such(door: Door, body: bytes) -> None:
-    for method, path in door.with_body():
-        assert refused(door.ask(method, path, content=body)).startswith("body: not JSON: ")
+def test_what_is_not_json_is_refused_as_such(gate: Door, body: bytes) -> None:
+    for method, path in gate.with_body():
+        assert refused(gate.ask(method, path, content=body)).startswith("body: not JSON: ")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"5", b'"text"', b"true"])
-def test_json_that_is_no_object_is_refused_as_such(door: Door, body: bytes) -> None:
-    for method, path in door.with_body():
-        assert refused(door.ask(method, path, content=body)).startswith("body: Expected `object")
+def test_json_that_is_no_object_is_refused_as_such(gate: Door, body: bytes) -> None:
+    for method, path in gate.with_body():
+        assert refused(gate.ask(method, path, content=body)).startswith("body: Expected `object")
 
 
-def test_an_empty_body_is_refused_where_one_is_needed(door: Door) -> None:
-    for method, path in door.with_body():
+def test_an_empty_body_is_refused_where_one_is_needed(gate: Door) -> None:
+    for method, path in gate.with_body():
         if not path.endswith("/commission"):
-            assert refused(door.ask(method, path)) == "body: is missing"
+            assert refused(gate.ask(method, path)) == "body: is missing"
 
 
-def test_every_missing_field_is_named(door: Door) -> None:
+def test_every_missing_field_is_named(gate: Door) -> None:
     needed = {
         "/api/v1/login": ("user", "password"),
         "/api/v1/machines/{reference}": ("name",),
@@ -107,10 +126,10 @@ def test_every_missing_field_is_named(door: Door) -> None:
         "/agent/hello": ("evidence", "nonce", "key"),
         "/agent/events": ("events",),
     }
-    for method, path in door.with_body():
+    for method, path in gate.with_body():
         for name in needed.get(path, ()):
             body = {key: value for key, value in BODIES[path].items() if key != name}
-            assert f"`{name}`" in refused(door.ask(method, path, json=body))
+            assert f"`{name}`" in refused(gate.ask(method, path, json=body))
 
 
 def wrongly_typed(value: Any, path: str) -> list[tuple[str, Any]]:
@@ -127,28 +146,28 @@ def wrongly_typed(value: Any, path: str) -> list[tuple[str, Any]]:
     return found
 
 
-def test_every_wrong_type_is_named_with_its_path(door: Door) -> None:
+def test_every_wrong_type_is_named_with_its_path(gate: Door) -> None:
     tried = 0
-    for method, path in door.with_body():
+    for method, path in gate.with_body():
         for field, body in wrongly_typed(BODIES[path], ""):
             # A dict's own keys are no fields: "parameters[...]" is as near as msgspec tells.
             named = "parameters[...]" if field == "parameters.a" else field
-            assert refused(door.ask(method, path, json=body)).startswith(f"{named}: "), field
+            assert refused(gate.ask(method, path, json=body)).startswith(f"{named}: "), field
             tried += 1
     assert tried > 25
 
 
-def test_a_body_beyond_the_limit_is_refused_with_the_limit(door: Door) -> None:
+def test_a_body_beyond_the_limit_is_refused_with_the_limit(gate: Door) -> None:
     limits = {"/boot/report/{nonce}": 16384, "/agent/events": 4 * 1024 * 1024}
-    for method, path in door.with_body():
+    for method, path in gate.with_body():
         limit = limits.get(path, 1024 * 1024)
-        told = refused(door.ask(method, path, content=b"x" * (limit + 1)), status=413)
+        told = refused(gate.ask(method, path, content=b"x" * (limit + 1)), status=413)
         assert told == f"body: too large: the limit here is {limit} bytes"
 
 
-def test_a_body_in_chunks_is_measured_too(door: Door) -> None:
+def test_a_body_in_chunks_is_measured_too(gate: Door) -> None:
     chunks = (b"x" * 8192 for _ in range(3))
-    told = refused(door.ask("POST", "/boot/report/{nonce}", content=chunks), status=413)
+    told = refused(gate.ask("POST", "/boot/report/{nonce}", content=chunks), status=413)
     assert "16384" in told
 
 
@@ -163,7 +182,6 @@ def test_a_body_in_chunks_is_measured_too(door: Door) -> None:
         ("/agent/events", {"events": [{"seq": 1, "kind": "end", "reason": "r" * 1025}]}, "reason"),
         ("/agent/events", {"events": [{"seq": 1, "kind": "output", "data": "!"}]}, "data"),
         ("/agent/events", {"events": [{"seq": 1, "kind": "dance"}]}, "kind"),
-        ("/agent/events", {"events": [{"seq": 2**70, "kind": "end"}]}, "seq"),
         ("/agent/events", {"events": [{"seq": 1, "kind": "finished", "exit_status": 2**31}]},
          "exit_status"),
         ("/boot/report/{nonce}", {"detail": "d" * 2049}, "detail"),
@@ -171,17 +189,13 @@ def test_a_body_in_chunks_is_measured_too(door: Door) -> None:
     ],
 )  # fmt: skip
 def test_a_field_beyond_its_limit_is_named(
-    door: Door, path: str, body: dict[str, Any], field: str
+    gate: Door, path: str, body: dict[str, Any], field: str
 ) -> None:
     if "events" in body:
-        body["events"][0]["result"] = door.desk.get("/machines")["items"] and first_result(door)
-    answer = door.ask("POST", path, json=BODIES[path] | body)
+        run = gate.desk.get(f"/machines/{gate.words['reference']}/runs")[0]
+        body["events"][0]["result"] = run["results"][0]["id"]
+    answer = gate.ask("POST", path, json=BODIES[path] | body)
     assert field in refused(answer)
-
-
-def first_result(door: Door) -> int:
-    run = door.desk.get(f"/machines/{door.words['reference']}/runs")[0]
-    return int(run["results"][0]["id"])
 
 
 def with_nul(value: Any) -> list[Any]:
@@ -276,8 +290,8 @@ def test_an_unknown_machine_boot_run_or_result_is_named(door: Door) -> None:
         ("/events?kind=" + "x" * 49, "kind"),
     ],
 )
-def test_a_wrong_parameter_is_named(desk: Desk, path: str, field: str) -> None:
-    assert refused(desk.ask("GET", path)).startswith(f"{field}: ")
+def test_a_wrong_parameter_is_named(gate: Door, path: str, field: str) -> None:
+    assert refused(gate.desk.ask("GET", path)).startswith(f"{field}: ")
 
 
 def test_a_time_without_a_zone_is_utc(desk: Desk) -> None:
@@ -288,10 +302,10 @@ def test_a_time_without_a_zone_is_utc(desk: Desk) -> None:
     assert len(desk.get("/boots", params={"before": "9999-12-31T00:00:00"})) == 1
 
 
-def test_a_wrong_method_is_refused_with_the_right_ones(door: Door) -> None:
-    for path, operations in door.paths.items():
+def test_a_wrong_method_is_refused_with_the_right_ones(gate: Door) -> None:
+    for path, operations in gate.paths.items():
         for method in {"GET", "PUT", "PATCH", "DELETE", "POST"} - {m.upper() for m in operations}:
-            answer = door.ask(method, path)
+            answer = gate.ask(method, path)
             refused(answer, status=405)
             allowed = {word.strip().lower() for word in answer.headers["allow"].split(",")}
             assert allowed - {"options"} == set(operations), path

@@ -29,7 +29,7 @@ def main() -> int:
     figures: dict[str, Any] = {}
     with (
         tempfile.TemporaryDirectory(prefix="muster-bench-") as folder,
-        Lab.up(name="bench", folder=Path(folder) / "lab") as lab,
+        Lab.up(name="bench", folder=Path(folder) / "lab", tied=True) as lab,
     ):
         served = Served(lab, Path(folder), images)
         served.start()

@@ -25,7 +25,7 @@ def images() -> Path:
 def served(tmp_path: Path, images: Path) -> Iterator[Served]:
     """An empty lab with a running server."""
     folder = Path("/tmp") / f"muster-e2e-{os.getpid()}"
-    with Lab.up(name="e2e", folder=folder / "lab") as lab:
+    with Lab.up(name="e2e", folder=folder / "lab", tied=True) as lab:
         house = Served(lab, tmp_path, images)
         house.start()
         try:

@@ -1,5 +1,6 @@
 """A real lab for tests: needs QEMU, dnsmasq and namespaces, else the tests are skipped."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ def able_host() -> None:
         launch.check_host([])
         launch.choose_namespace()
     except CannotStart as error:
+        if "lab" in os.environ.get("MUSTER_TEST_REQUIRE", "").split(","):
+            pytest.fail(f"MUSTER_TEST_REQUIRE names lab, but {error}")
         pytest.skip(f"no lab on this machine: {error}")
 
 

@@ -55,6 +55,7 @@ def test_kvm_is_believed_only_when_firmware_came_up(
     assert chosen({}, tmp_path).name == name
 
 
+@pytest.mark.e2e
 @pytest.mark.usefixtures("able_host")
 def test_real_firmware_passes_the_probe_where_guests_run() -> None:
     if not OVMF_CODE.exists():

@@ -18,7 +18,7 @@ from muster.lab.client import Lab
 from muster.lab.errors import AlreadyUp, BadOrder, Conflict, NoSuchMachine, NotUp, TimedOut
 from muster.lab.machines import DiskOrder, NicModel, NicOrder, Order
 
-pytestmark = pytest.mark.usefixtures("able_host")
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("able_host")]
 ORDER = Order(name="m1", memory_mib=128, cpus=1, disks=(DiskOrder(size_mib=8),))
 IPXE = r"iPXE .* -- Open Source Network Boot Firmware"
 

@@ -183,15 +183,14 @@ def test_a_clash_keeps_its_evidence_until_it_is_decided(store: Store, now: datet
             tx, boot_id="b1", at=now, machines=["a", "b"], because="two", evidence={"uuid": UUID}
         )
     with store.read() as tx:
-        clash = boots.clash_of(tx, "b1")
-        assert clash is not None
+        (clash,) = boots.clashes_because(tx, "two")
         assert (clash.machines, clash.because, clash.evidence) == (
             ["a", "b"],
             "two",
             {"uuid": UUID},
         )
         assert boots.some_clashes(tx) == [clash]
-        assert boots.clash_of(tx, "b2") is None
+        assert boots.clashes_because(tx, "three") == []
 
 
 def test_a_user_is_found_by_a_key_until_it_is_revoked(store: Store, now: datetime) -> None:

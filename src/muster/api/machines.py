@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from litestar import Response, delete, get, patch, post, put
-from litestar.params import Parameter
+from litestar.params import Parameter, QueryParameter
 
 from muster.api import shapes
 from muster.api.access import role
@@ -27,7 +27,7 @@ PATH = "/machines/{reference:str}"
 def list_machines(
     store: Store,
     user: User,
-    in_state: Annotated[State | None, Parameter(query="state")] = None,
+    in_state: Annotated[State | None, QueryParameter(name="state")] = None,
     after: Annotated[str, Parameter(max_length=63)] = "",
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
 ) -> Machines:

@@ -85,6 +85,9 @@ class Dnsmasq:
             "setpriv",
             "--pdeathsig=KILL",
             self._program,
+            # In the foreground and as we are: it reads our folder, and in a user namespace (the
+            # lab without root) a change of group is refused.
+            "--no-daemon",
             f"--conf-file={self._file}",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

@@ -24,7 +24,7 @@ class BootFile(FileResponse):
     chunk_size = 1024 * 1024
 
 
-@asgi("/files", is_mount=True)
+@asgi("/files", is_mount=True, copy_scope=True)
 async def boot_file(scope: Scope, receive: Receive, send: Send) -> None:
     """GET or HEAD /boot/files/SHA256/NAME."""
     scope = cast("HTTPScope", scope)
@@ -37,7 +37,7 @@ async def boot_file(scope: Scope, receive: Receive, send: Send) -> None:
         await _tell(scope, name)
 
 
-@asgi("/loader", is_mount=True)
+@asgi("/loader", is_mount=True, copy_scope=True)
 async def loader_file(scope: Scope, receive: Receive, send: Send) -> None:
     """GET or HEAD /boot/loader/NAME, for UEFI HTTP boot and for other people's TFTP."""
     scope = cast("HTTPScope", scope)

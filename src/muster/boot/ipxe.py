@@ -7,6 +7,15 @@ from muster.images.manifest import Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 
+# Leaving iPXE is slow or worse: OVMF opens its menu after `exit`, and tries HTTP boot for 68 s
+# after `exit 1`; SeaBIOS takes 2 s. Starting the first disk from here takes 1 s on both.
+_LOCAL_DISK = """\
+iseq ${platform} efi && goto efi ||
+sanboot --no-describe --drive 0x80 || exit
+:efi
+sanboot --no-describe --drive 0 || exit 1
+"""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:;'()/_-]+")
 
 
@@ -33,8 +42,7 @@ def script(plan: BootPlan, policy: Policy, image: Manifest | None) -> str:
     """The answer for one machine."""
     told = f"echo muster: boot {plan.boot}: {plan.purpose}: {_UNSAFE.sub(' ', plan.reason)[:300]}"
     if not plan.nonce or image is None:
-        # Leaving with an error makes BIOS and UEFI go on to the next boot device.
-        return f"#!ipxe\n{told}\nexit 1\n"
+        return f"#!ipxe\n{told}\n{_LOCAL_DISK}"
     files = policy.files_url or policy.url
     kernel, initrd = (
         f"{files}/boot/files/{image.files[name].sha256}/{name}?boot={plan.boot}"

@@ -80,6 +80,7 @@ def _demo(machines: int, firmware: str, listen: str, name: str) -> int:
             server=server_command(folder, None),
             server_env={"MUSTER_FIRST_PASSWORD_FILE": secret.name},
             listen=listener,
+            tied=True,
         ) as lab:
             listener.close()
             readiness.await_server(lab)

@@ -26,7 +26,7 @@ def sweep(store: Store, now: datetime) -> int:
 
 def _boot_overdue(tx: Tx, boot: Boot, now: datetime) -> None:
     phase = Phase(boot.phase)
-    if boot.token_hash is not None:
+    if boot.acked_seq:
         phase = Phase.SCRIPTS
     seconds = (now - boot.phase_at).total_seconds()
     heard = boot.last_heard_at
@@ -55,3 +55,6 @@ def _fail_run_of(tx: Tx, boot: Boot, reason: str, now: datetime) -> None:
         return
     if run.state in runs.OPEN:
         run_verbs.fail_run(tx, run, now, reason=reason, boot=boot.id)
+    else:
+        # Scripts that an agent told of after its run had ended.
+        runs.end_open_results(tx, run.id, state="lost", reason=reason, now=now)

@@ -14,7 +14,7 @@ from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import begin, in_loader, reach
 from muster.machine import identity, names
-from muster.machine.identity import Claim, Clash, Same, usable_mac
+from muster.machine.identity import Claim, Clash, Same, Verdict, usable_mac
 from muster.machine.phases import Phase, Purpose
 from muster.machine.states import WORKING, State
 from muster.store import boots, events, machines, runs
@@ -58,7 +58,8 @@ def plan_boot(
     with store.write() as tx:
         store.one_at_a_time(tx)
         claim = identity.claim(caller.uuid, caller.serial, [caller.mac])
-        purpose, reason, machine = _decide(tx, policy, claim)
+        verdict = identity.match(claim, machines.candidates(tx, claim))
+        purpose, reason, machine = _decide(tx, policy, verdict)
         if refusal and purpose != Purpose.LOCAL:
             purpose, reason = Purpose.REFUSED, refusal
         boot = in_loader(tx, now, mac=mac) or begin(
@@ -69,10 +70,10 @@ def plan_boot(
             tx,
             boot.id,
             machine_id=machine,
-            uuid=caller.uuid[:64],
-            serial=caller.serial[:256],
-            architecture=caller.architecture[:32],
-            firmware=caller.firmware[:16],
+            uuid=_line(caller.uuid, 64),
+            serial=_line(caller.serial, 256),
+            architecture=_line(caller.architecture, 32),
+            firmware=_line(caller.firmware, 16),
             client_ip=caller.client_ip,
             purpose=purpose,
             nonce_hash=secrets.digest(nonce) if nonce else None,
@@ -83,11 +84,18 @@ def plan_boot(
             boots.update(tx, boot.id, ended_at=now, deadline_at=None)
         message = f"boot {boot.id} of {mac or 'a machine without MAC'}: {purpose}: {reason}"
         events.add(tx, now, "boot.answer", message, machine=machine, boot=boot.id)
+        if isinstance(verdict, Clash):
+            said = {"uuid": _line(caller.uuid, 64), "serial": _line(caller.serial, 256), "mac": mac}
+            _keep_clash(tx, boot, verdict, said, now)
     return BootPlan(boot.id, purpose, reason, nonce)
 
 
-def _decide(tx: Tx, policy: Policy, claim: Claim) -> tuple[Purpose, str, str | None]:
-    verdict = identity.match(claim, machines.candidates(tx, claim))
+def _line(text: str, most: int) -> str:
+    """A loader may send anything; PostgreSQL refuses NUL and half surrogate pairs in text."""
+    return "".join(c for c in text if c.isprintable())[:most]
+
+
+def _decide(tx: Tx, policy: Policy, verdict: Verdict) -> tuple[Purpose, str, str | None]:
     if isinstance(verdict, Clash):
         # A machine that may be another one's double must not be touched, nor run anything.
         return Purpose.REFUSED, f"clash: {verdict.because}; a person must decide", None
@@ -123,7 +131,9 @@ def hello(store: Store, policy: Policy, message: Hello, now: datetime) -> Welcom
             )
             detail = f"agent {message.agent_version}, kernel {message.kernel}"
             reach(tx, boot, Phase.AGENT, now, detail=detail)
-        machine = _identify(tx, boot, message, now)
+        # Whose run it is was decided when the run was given; other evidence does not move it.
+        known = machines.find(tx, boot.machine_id) if boot.run_id and boot.machine_id else None
+        machine = known or _identify(tx, boot, message, now)
         if isinstance(machine, Clash):
             boots.update(tx, boot.id, deadline_at=None, last_heard_at=now)
             return Welcome("hold", f"clash: {machine.because}", retry_s=policy.hold_s)
@@ -150,7 +160,7 @@ def _identify(tx: Tx, boot: Boot, message: Hello, now: datetime) -> Machine | Cl
     claim = identity.claim(evidence.uuid, evidence.serial, [nic.mac for nic in evidence.nics])
     verdict = identity.match(claim, machines.candidates(tx, claim))
     if isinstance(verdict, Clash):
-        _keep_clash(tx, boot, verdict, message, now)
+        _keep_clash(tx, boot, verdict, to_plain(evidence), now)
         return verdict
     if isinstance(verdict, Same):
         machine = machines.find(tx, verdict.machine)
@@ -210,10 +220,10 @@ def _named(claim: Claim, message: Hello) -> dict[str, str]:
     return {mac: name for mac, name in macs.items() if mac in claim.macs}
 
 
-def _keep_clash(tx: Tx, boot: Boot, clash: Clash, message: Hello, now: datetime) -> None:
-    if boots.clash_of(tx, boot.id):
+def _keep_clash(tx: Tx, boot: Boot, clash: Clash, evidence: object, now: datetime) -> None:
+    """Once for the same evidence, however often the machine tries again."""
+    if any(told.evidence == evidence for told in boots.clashes_because(tx, clash.because)):
         return
-    evidence = to_plain(message.evidence)
     boots.add_clash(
         tx,
         boot_id=boot.id,

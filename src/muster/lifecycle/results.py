@@ -23,6 +23,8 @@ from muster.wire.codec import BadMessage
 from muster.wire.events import Ack, Batch, Event
 
 _STATES = {"timed_out": "timed_out", "aborted": "aborted", "lost": "lost"}
+_MAY_CHANGE = (*runs.OPEN, "lost")
+"""What has ended stays so, but what we gave up may turn out to have come to its end."""
 
 
 def ingest(store: Store, policy: Policy, token: str, batch: Batch, now: datetime) -> Ack:
@@ -93,12 +95,14 @@ def _apply(
 
 
 def _started(tx: Tx, boot: Boot, result: Result, now: datetime) -> None:
+    if runs.find_result(tx, result.id).state not in _MAY_CHANGE:
+        return
     runs.update_result(tx, result.id, state="running", started_at=now)
     reach(tx, boot, Phase.SCRIPTS, now, status="started", detail=result.name)
 
 
 def _finished(tx: Tx, boot: Boot, run: Run, result: Result, event: Event, now: datetime) -> None:
-    if runs.find_result(tx, result.id).state not in (*runs.OPEN, "lost"):
+    if runs.find_result(tx, result.id).state not in _MAY_CHANGE:
         # An agent killed between telling and noting that it told says it twice.
         return
     state = _STATES.get(event.outcome) or ("passed" if event.exit_status == 0 else "failed")

@@ -63,7 +63,8 @@ def welcome(tx: Tx, policy: Policy, boot: Boot, machine: Machine, now: datetime)
     """The run for this boot and a fresh token; asking again gives the same run."""
     run = _run_for(tx, boot, machine, now)
     token = secrets.new()
-    boots.update(tx, boot.id, token_hash=secrets.digest(token), run_id=run.id)
+    values = {"token_hash": secrets.digest(token), "run_id": run.id}
+    boots.update(tx, boot.id, deadline_at=silence(now, policy), **values)
     if run.state == "pending":
         runs.update(tx, run.id, state="running", started_at=now, deadline_at=None)
     items = [
@@ -93,6 +94,8 @@ def _run_for(tx: Tx, boot: Boot, machine: Machine, now: datetime) -> Run:
     if boot.run_id is not None:
         return runs.find(tx, boot.run_id)
     owed = runs.open_of(tx, machine.id)
+    if owed is not None:
+        _end_boots(tx, owed, now)
     if owed is not None and (owed.mode != "enlist" or owed.state == "pending"):
         # What ran when the machine went down is not run twice: it may have been half-way
         # through something, and two outputs in one result would be nobody's.
@@ -104,6 +107,13 @@ def _run_for(tx: Tx, boot: Boot, machine: Machine, now: datetime) -> Run:
     # A machine that we know and that owes nothing may still tell: a re-report is always kept.
     run = open_run(tx, machine, "enlist", now, scripts=catalogue.for_enlist())
     return runs.find(tx, run)
+
+
+def _end_boots(tx: Tx, run: Run, now: datetime) -> None:
+    """Another boot takes over: the silence of the old ones must not fail it, nor may they tell."""
+    for old in boots.of_run(tx, run.id):
+        ended = old.ended_at or now
+        boots.update(tx, old.id, ended_at=ended, deadline_at=None, token_hash=None)
 
 
 def close(tx: Tx, run: Run, now: datetime, *, state: str, reason: str, lost: str) -> None:

@@ -19,6 +19,9 @@ from muster.wire.events import PhaseReport
 SAME_ATTEMPT = timedelta(minutes=10)
 """A loader that asks again within this time is still the same attempt to start."""
 
+COMES_BACK = timedelta(minutes=30)
+"""A machine that reboots during its run may take so long to its next hello."""
+
 MARKS_LIMIT = 500
 """Lines of one timeline; a machine that reports more is broken or hostile."""
 
@@ -60,13 +63,17 @@ def begin(tx: Tx, now: datetime, *, mac: str, phase: Phase, detail: str) -> Boot
 def close_open(tx: Tx, now: datetime, *, mac: str) -> None:
     """The machine starts anew: what it did before the hello is over.
 
-    After the hello the run decides: a script may have rebooted the machine on purpose.
+    After the hello only time decides: a script may have rebooted the machine on purpose, and
+    whoever can forge a DHCP packet must not end a run. The next hello takes the run over.
     """
     open_boot = boots.open_for_mac(tx, mac, since=now - timedelta(days=7)) if mac else None
-    if open_boot is not None:
-        boots.update(tx, open_boot.id, ended_at=now, deadline_at=None)
-        if open_boot.token_hash is None:
-            boots.mark(tx, open_boot.id, now, Phase.END, "failed", "the machine started again")
+    if open_boot is None:
+        return
+    if open_boot.token_hash is not None:
+        boots.update(tx, open_boot.id, deadline_at=now + COMES_BACK)
+        return
+    boots.update(tx, open_boot.id, ended_at=now, deadline_at=None)
+    boots.mark(tx, open_boot.id, now, Phase.END, "failed", "the machine started again")
 
 
 def in_loader(tx: Tx, now: datetime, *, mac: str) -> Boot | None:

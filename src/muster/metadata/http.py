@@ -6,7 +6,7 @@ from typing import Annotated
 
 from litestar import MediaType, Request, Response, Router, get, post
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter
 
 from muster.lifecycle import enlist, results, timeline
 from muster.lifecycle.policy import Policy
@@ -22,8 +22,8 @@ AnyRequest = Request[object, object, State]
 Nonce = Annotated[str, Parameter(max_length=128, description="The boot's one-time secret.")]
 Bearer = Annotated[
     str,
-    Parameter(
-        header="Authorization",
+    HeaderParameter(
+        name="Authorization",
         required=False,
         description="`Bearer TOKEN`, the session token from hello.",
     ),

@@ -173,10 +173,10 @@ def add_clash(tx: Tx, **values: Any) -> None:
     tx.execute(clashes.insert().values(decision="", decided_at=None, **values))
 
 
-def clash_of(tx: Tx, boot: str) -> ClashRow | None:
-    """The undecided clash that this boot made."""
-    query = sa.select(clashes).where(clashes.c.boot_id == boot, clashes.c.decided_at.is_(None))
-    return to(ClashRow, tx.execute(query).first())
+def clashes_because(tx: Tx, because: str) -> list[ClashRow]:
+    """The undecided clashes with this reason."""
+    query = sa.select(clashes).where(clashes.c.because == because, clashes.c.decided_at.is_(None))
+    return all_to(ClashRow, tx.execute(query))
 
 
 def some_clashes(tx: Tx, *, limit: int = 100) -> list[ClashRow]:

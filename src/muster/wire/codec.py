@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
+
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
 class BadMessage(ValueError):
@@ -38,12 +41,17 @@ def limited(
 
 
 def check_limits(message: object) -> None:
-    """Raise ValueError naming the first field of `message` that is longer than it declares."""
+    """Raise ValueError naming the first field of `message` that is longer than it declares, or
+
+    holds what PostgreSQL refuses in text: NUL and half surrogate pairs.
+    """
     for field in dataclasses.fields(message):  # type: ignore[arg-type]
+        value = getattr(message, field.name)
         most = field.metadata.get("most")
-        if most is not None and len(getattr(message, field.name)) > most:
-            found = len(getattr(message, field.name))
-            raise ValueError(f"{field.name}: {found} long, the limit is {most}")
+        if most is not None and len(value) > most:
+            raise ValueError(f"{field.name}: {len(value)} long, the limit is {most}")
+        if isinstance(value, str) and _NO_TEXT.search(value):
+            raise ValueError(f"{field.name}: holds a NUL or half a surrogate pair")
 
 
 class Limited:
