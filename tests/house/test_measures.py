@@ -60,7 +60,10 @@ def test_every_test_is_named_by_a_sentence() -> None:
         for file in FILES
         if file.name.startswith("test_")
         for node in ast.parse(file.read_text()).body
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        if isinstance(node, ast.FunctionDef)
+        and node.name.startswith("test_")
+        # The cases of a table have names of their own.
+        and not node.decorator_list
     ]
     assert [name for name in names if name.count("_") < 3] == []
 

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from rack import Rack
 
 from muster.collect.document import document as survey_of
+from muster.lifecycle import deadlines
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
 
@@ -24,3 +25,9 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.fixture
 def rack(store: Store, policy: Policy, clock, hello, document: bytes) -> Rack:
     return Rack(store, policy, clock, hello, document)
+
+
+@pytest.fixture
+def sweep(rack: Rack):
+    """End what is overdue now; returns how many."""
+    return lambda: deadlines.sweep(rack.store, rack.now())

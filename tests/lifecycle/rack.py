@@ -44,8 +44,9 @@ class Rack:
 
     def arrive(self, **words) -> tuple[BootPlan, Welcome]:
         """Boot and say hello with the same evidence."""
-        seen = {"mac": (words.get("macs") or [MAC])[0], "uuid": words.get("uuid", UUID)}
-        plan = self.boot(**seen)
+        mac = words.pop("mac_seen", (words.get("macs") or [MAC])[0])
+        seen = {"uuid": words.get("uuid", UUID), "serial": words.get("serial", "SN1")}
+        plan = self.boot(mac=mac, **seen)
         return plan, self.say_hello(plan.nonce, **words)
 
     def send(self, token: str, *events: Event) -> Ack:
@@ -82,6 +83,19 @@ class Rack:
     def find_boot(self, boot: str) -> Boot:
         with self.store.read() as tx:
             return boots.find(tx, boot)
+
+    def find_boot_of(self, welcome: Welcome) -> Boot:
+        """The newest boot that worked on this run."""
+        with self.store.read() as tx:
+            run = runs.find_result(tx, welcome.scripts[0].result).run_id
+            return boots.of_run(tx, run)[0]
+
+    def newest_boot(self) -> str | None:
+        with self.store.read() as tx:
+            newest = boots.some(tx, limit=1)
+            # Fixed time: what began last is open, what began before has ended.
+            open_ones = [boot for boot in boots.some(tx) if boot.ended_at is None]
+            return (open_ones or newest)[-1].id if newest else None
 
     def marks(self, boot: str) -> list[tuple[str, str, str]]:
         with self.store.read() as tx:

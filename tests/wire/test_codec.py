@@ -70,8 +70,8 @@ WRONG = {
     ),
     '{"number": 1, "table": []}': "$.table: must be an object, not list",
     '{"number": 1, "table": {"x": "y"}}': "$.table.x: must be int, not str",
-    '{"number": NaN}': "$: not JSON: NaN is not a JSON number",
-    '{"number": 1, "ratio": 1e999}': "$.ratio: must be a finite number",
+    '{"number": 1, "ratio": NaN}': "$: ratio: must be a finite number",
+    '{"number": 1, "ratio": 1e999}': "$: ratio: must be a finite number",
 }
 
 
@@ -155,7 +155,7 @@ REFUSED = [
     (
         Batch,
         {"events": [EVENT | {"exit_status": 2**31}]},
-        "$.events[0]: exit_status: 2147483648 is outside -2147483648 to 2147483647",
+        "$.events[0]: exit_status: 2147483648 does not fit 32 bits",
     ),
     (
         Batch,

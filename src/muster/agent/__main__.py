@@ -6,8 +6,11 @@ state is in memory files beside it, so a restarted agent goes on where it was.
 """
 
 import json
+import os
 import subprocess
 import sys
+import threading
+import traceback
 from pathlib import Path
 
 from muster.agent.session import Session, say
@@ -24,12 +27,20 @@ def main(argv: list[str]) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"cannot start: {folder}/agent.json: {error!r}")
         return 2
+    threading.excepthook = _end
     after = Session(folder, server, nonce).work()
     say(f"finished: {after}")
     if after == "poweroff" and config.get("power", True):
         # Not waited for: the unit that runs this is among those that end.
         subprocess.run(["systemctl", "poweroff", "--no-block"], check=False, timeout=30)
     return 0
+
+
+def _end(failed: threading.ExceptHookArgs) -> None:
+    """Without its sender an agent would wait for ever; the unit starts it again."""
+    say(f"a thread failed: {failed.exc_value!r}")
+    traceback.print_tb(failed.exc_traceback)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ def nics(root: Path) -> list[Nic]:
         nic = link.parent
         mac = (permanent_mac(nic.name) if root == Path("/") else "") or text(nic / "address")
         if mac:
-            found.append(Nic(mac, nic.name, _target(link / "driver"), _target(link / "subsystem")))
+            # A name may be any bytes but white space and "/"; those that are no text are dropped.
+            name = "".join(c for c in nic.name if c.isprintable())
+            found.append(Nic(mac, name, _target(link / "driver"), _target(link / "subsystem")))
     return found[:512]
 
 

@@ -26,6 +26,11 @@ DRAIN = 1.0
 _READ = 48 * 1024  # becomes exactly one event: 64 KiB of base64
 assert _READ <= CHUNK_LIMIT
 
+_HOLD = 0.2
+"""Seconds that a little output waits for more: a script that prints byte by byte would otherwise
+
+make an event, a file and a row of each."""
+
 
 @dataclass
 class Outcome:
@@ -106,17 +111,19 @@ class Runner:
 
     def _send_result_file(self, item: ScriptItem, home: Path) -> None:
         """$RESULT_PATH, when the script wrote one; bounded like all output."""
-        try:
-            with (home / "result.yaml").open("rb") as file:
-                data = file.read(CHUNK_LIMIT)
-        except OSError:
+        path = home / "result.yaml"
+        # A FIFO there would never be readable to its end.
+        if not path.is_file():
             return
-        if data:
-            send_output(self.spool, item.result, "result", data)
+        left = self.output_limit
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            while data := file.read(min(_READ, left)):
+                send_output(self.spool, item.result, "result", data)
+                left -= len(data)
 
 
 class _Pump:
-    """Moves both pipes of a process into the spool, up to the limit."""
+    """Moves the output of a process into the spool, up to the limit."""
 
     def __init__(
         self, item: ScriptItem, process: "subprocess.Popen[bytes]", spool: Spool, limit: int
@@ -125,6 +132,9 @@ class _Pump:
         self._spool = spool
         self._left = limit
         self.dropped = 0
+        self._held = b""
+        self._held_stream = ""
+        self._held_since = 0.0
         self._selector = selectors.DefaultSelector()
         for stream, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
             assert pipe is not None
@@ -151,14 +161,30 @@ class _Pump:
             kept = data[: self._left]
             self._left -= len(kept)
             self.dropped += len(data) - len(kept)
-            if kept:
-                send_output(self._spool, self._item.result, key.data, kept)
+            self._hold(key.data, kept)
+        if time.monotonic() - self._held_since >= _HOLD:
+            self._send()
 
     def close(self) -> None:
-        """Let the pipes go."""
+        """Send the rest and let the pipes go."""
+        self._send()
         for key in list(self._selector.get_map().values()):
             self._selector.unregister(key.fileobj)
             key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+
+    def _hold(self, stream: str, data: bytes) -> None:
+        if stream != self._held_stream or len(self._held) + len(data) > _READ:
+            self._send()
+            self._held_stream = stream
+        if not self._held:
+            self._held_since = time.monotonic()
+        self._held += data
+
+    def _send(self) -> None:
+        if self._held:
+            send_output(self._spool, self._item.result, self._held_stream, self._held)
+            self._held = b""
 
 
 def send_output(spool: Spool, result: int, stream: str, data: bytes) -> None:

@@ -17,6 +17,9 @@ from muster.wire.events import Event
 LIMIT = 32 * 1024 * 1024
 """Bytes of waiting events; a third of what the smallest machine (1 GiB) has left."""
 
+_PAGE = 4096
+"""What even the smallest file takes of a memory file system."""
+
 
 class Spool:
     """Events in order of `seq`; one thread adds, another sends."""
@@ -34,7 +37,7 @@ class Spool:
             if seq <= self._acked:
                 file.unlink()
             else:
-                self._sizes[seq] = file.stat().st_size
+                self._sizes[seq] = _space(file.stat().st_size)
         self._next = max(self._sizes, default=self._acked) + 1
 
     def _read_acked(self) -> int:
@@ -50,7 +53,7 @@ class Spool:
                 self._changed.wait()
             body = encode(Event(seq=self._next, **event))
             self._write(f"{self._next:012d}.json", body)
-            self._sizes[self._next] = len(body)
+            self._sizes[self._next] = _space(len(body))
             self._next += 1
             self._changed.notify_all()
 
@@ -95,6 +98,11 @@ class Spool:
 
     def _write(self, name: str, body: bytes) -> None:
         """Whole or not at all, also when the agent is killed in between."""
-        part = self._folder / f".{name}"
+        # pathlib's "*.json" also finds ".1.json": the name of a part may not end so.
+        part = self._folder / f"{name}.part"
         part.write_bytes(body)
         os.replace(part, self._folder / name)
+
+
+def _space(size: int) -> int:
+    return -(-size // _PAGE) * _PAGE

@@ -97,7 +97,9 @@ class Reader:
 
     def _tftp(self, ip: str, detail: str, *, failed: bool) -> Loader | None:
         mac = self.addresses.get(ip)
-        return Loader(mac, detail, failed) if mac else None
+        # iPXE asks whether there is a script of the site's own; that there is none is no failure.
+        wanted = not detail.startswith("autoexec.ipxe ")
+        return Loader(mac, detail, failed) if mac and wanted else None
 
 
 def _name(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from muster.images.errors import BuildError
 
-TAIL_LINES: Final = 8
+TAIL_LINES: Final = 20
 
 
 def need(*tools: str) -> None:

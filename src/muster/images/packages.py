@@ -60,6 +60,8 @@ _DRIVERS: Final = tuple(
         *("drivers/soundwire", "drivers/accel", "drivers/firewire", "drivers/atm", "drivers/w1"),
         *("drivers/video/fbdev", "drivers/mmc", "drivers/greybus", "drivers/parport"),
         *("fs/ocfs2", "fs/gfs2", "fs/ceph", "fs/afs", "fs/coda", "fs/smb", "fs/nfs", "fs/nfsd"),
+        *("fs/bcachefs", "fs/f2fs", "fs/ntfs3", "fs/dlm", "drivers/mtd", "drivers/target"),
+        *("net/netfilter", "net/sctp", "net/sunrpc", "drivers/accessibility", "arch/x86/kvm"),
         *("fs/ubifs", "fs/jffs2", "fs/orangefs", "fs/reiserfs", "fs/jfs", "fs/nilfs2"),
         *("net/tipc", "net/rxrpc", "net/ceph", "net/rds", "net/smc", "net/atm", "net/dccp"),
         *("net/openvswitch", "net/l2tp", "net/6lowpan", "net/appletalk", "net/lapb", "net/x25"),

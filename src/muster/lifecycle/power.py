@@ -15,11 +15,12 @@ from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.policy import Policy
 from muster.power.drivers import PowerError, load
 from muster.store import events, goals, machines, runs
-from muster.store.engine import Missing, Store, Tx
+from muster.store.engine import Store, Tx
 from muster.store.goals import Goal
 from muster.store.machines import Machine
 
-LEASE = timedelta(seconds=60)
+# A driver takes at most 30 s to ask and 30 s to switch: nobody else may begin before that is over.
+LEASE = timedelta(seconds=90)
 CONFIRM = timedelta(seconds=1)
 AT_ONCE = 50
 
@@ -93,6 +94,10 @@ def _settle(
             _failed(tx, goal, machine, outcome, now)
             return
         reached = outcome["status"] == "reached"
+        if not reached and goal.deadline_at is not None and now >= goal.deadline_at:
+            told = f"{outcome['detail']}, but the power state did not follow in time"
+            _failed(tx, goal, machine, {"error": told, "permanent": True}, now)
+            return
         switched_on_next = outcome.get("goal", goal.goal) != goal.goal
         due = None if reached else (now if switched_on_next else now + CONFIRM)
         if goals.settle(tx, goal, due_at=due, updated_at=now, **outcome) and reached:
@@ -122,9 +127,6 @@ def _failed(tx: Tx, goal: Goal, machine: Machine, outcome: dict[str, Any], now: 
 
 def _fail_waiting_run(tx: Tx, machine: Machine, reason: str, now: datetime) -> None:
     """A machine that cannot be switched on will not come: say so now, not at the deadline."""
-    try:
-        run = runs.open_of(tx, machine.id)
-    except Missing:
-        return
+    run = runs.open_of(tx, machine.id)
     if run is not None and run.state == "pending":
         run_verbs.fail_run(tx, run, now, reason=reason)

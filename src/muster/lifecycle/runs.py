@@ -142,6 +142,8 @@ def conclude(tx: Tx, run: Run, now: datetime, *, reason: str, boot: str | None =
         if not reason:
             machines.update(tx, machine.id, surveyed_at=now, updated_at=now)
         told = f"{machine.name} was surveyed" if not reason else f"survey failed: {reason}"
+        if reason and machine.state == State.NEW:
+            machines.update(tx, machine.id, state_reason=told[:2048], updated_at=now)
         events.add(tx, now, "run.enlist", told, machine=machine.id, boot=boot)
         return
     if machine.state not in states.WORKING:

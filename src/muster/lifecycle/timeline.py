@@ -104,7 +104,9 @@ def loader_sent(
     """TFTP sent a loader to the machine with this MAC, or could not."""
     with store.write() as tx:
         boot = in_loader(tx, now, mac=usable_mac(mac))
-        if boot is not None:
+        last = boots.last_mark(tx, boot.id) if boot else None
+        # UEFI asks for the size first, which dnsmasq calls sent too.
+        if boot is not None and (last is None or last.detail != detail):
             status = "failed" if failed else "started"
             reach(tx, boot, Phase.LOADER, now, status=status, detail=detail)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import types
 import typing
@@ -43,7 +44,7 @@ def limited(
 def check_limits(message: object) -> None:
     """Raise ValueError naming the first field of `message` that is longer than it declares, or
 
-    holds what PostgreSQL refuses in text: NUL and half surrogate pairs.
+    holds what a database refuses: NUL, half surrogate pairs, NaN and infinity.
     """
     for field in dataclasses.fields(message):  # type: ignore[arg-type]
         value = getattr(message, field.name)
@@ -52,6 +53,8 @@ def check_limits(message: object) -> None:
             raise ValueError(f"{field.name}: {len(value)} long, the limit is {most}")
         if isinstance(value, str) and _NO_TEXT.search(value):
             raise ValueError(f"{field.name}: holds a NUL or half a surrogate pair")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{field.name}: must be a finite number")
 
 
 class Limited:

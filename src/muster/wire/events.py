@@ -37,6 +37,12 @@ class Event(Limited):
     runtime_s: float = 0.0
     reason: str = limited(most=1024, default="")
 
+    def __post_init__(self) -> None:
+        """A wait status fits 32 bits; so does the column that keeps it."""
+        super().__post_init__()
+        if not -(2**31) <= self.exit_status < 2**31:
+            raise ValueError(f"exit_status: {self.exit_status} does not fit 32 bits")
+
 
 @dataclass(frozen=True)
 class Batch(Limited):
