@@ -1,6 +1,5 @@
-"""A machine and its server; on SQLite only, as nothing here is about the database."""
+"""A machine and its server."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,13 +16,17 @@ MakeMachine = Callable[..., Machine]
 
 
 @pytest.fixture
+def engine() -> str:
+    """Nothing here is about the database: one engine will do."""
+    return "sqlite"
+
+
+@pytest.fixture
 def make_machine(
-    sqlite_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeMachine]:
     """`make_machine(enlist="hold")`: words are the policy's."""
-    store = Store(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'muster.db')}")
     with ExitStack() as stack:
-        stack.callback(store.close)
 
         def make(**policy: Any) -> Machine:
             words = {"heartbeat_s": 1.0, "hold_s": 0.2} | policy

@@ -22,8 +22,11 @@ MAC = "52:54:00:12:34:01"
 class Desk:
     """The application over `store`; `keys` by role."""
 
-    def __init__(self, store: Store, library: Library, clock: Any, **policy: Any) -> None:
+    def __init__(
+        self, store: Store, library: Library, clock: Any, *, prefix: str = "", **policy: Any
+    ) -> None:
         self.store = store
+        self._prefix = prefix
         self.policy = Policy(**policy)
         self.app = application(store, self.policy, library, clock=clock)
         self.client = TestClient(self.app, raise_server_exceptions=False)
@@ -33,8 +36,9 @@ class Desk:
         """Argon2 takes 50 ms; only what tests signing in needs a real password."""
         key = f"muster_{secrets.new()}"
         with self.store.write() as tx:
-            people.add_user(tx, role, role=role, password_hash="-", now=now)
-            user = people.user_named(tx, role)
+            name = self._prefix + role
+            people.add_user(tx, name, role=role, password_hash="-", now=now)
+            user = people.user_named(tx, name)
             assert user is not None
             people.add_key(tx, user.id, name="test", key_hash=secrets.digest(key), now=now)
         return key

@@ -1,8 +1,6 @@
 """Bad input to every endpoint: a 4xx that names the field, never a 500, and nothing is stored."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,10 +69,11 @@ def door(desk: Desk) -> Door:
 
 
 @pytest.fixture(scope="module")
-def gate(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     """One for all tests whose requests get no further than the parser."""
     folder = tmp_path_factory.mktemp("gate")
-    store = Store(f"sqlite:///{shutil.copy(sqlite_template, folder / 'gate.db')}")
+    store = Store(f"sqlite:///{folder}/gate.db")
+    store.migrate()
     desk = Desk(store, stocked(folder), utc_now)
     with desk.client:
         yield Door(desk)

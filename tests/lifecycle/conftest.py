@@ -3,23 +3,30 @@ import sys
 from pathlib import Path
 
 import pytest
-import trees
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from rack import Rack
 
 from muster.collect.document import document as survey_of
-from muster.lifecycle import deadlines
+from muster.lifecycle import deadlines, survey
 from muster.lifecycle.policy import Policy
+from muster.scripts import catalogue
 from muster.store.engine import Store
 
 
 @pytest.fixture(scope="session")
-def document(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def document(recorded_root: Path) -> bytes:
     """What 50-maas-01-commissioning prints on the recorded machine."""
-    root = trees.load("qemu-rich-guest", tmp_path_factory.mktemp("surveyed"))
-    return json.dumps(survey_of(str(root))).encode()
+    return json.dumps(survey_of(str(recorded_root))).encode()
+
+
+@pytest.fixture(autouse=True)
+def three_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of three built-in scripts, however many there come to be."""
+    names = ("00-maas-00-support-info", survey.RESOURCES, "99-maas-05-kernel-cmdline")
+    three = [script for script in catalogue.for_commission() if script.name in names]
+    monkeypatch.setattr(catalogue, "for_commission", lambda: three)
 
 
 @pytest.fixture

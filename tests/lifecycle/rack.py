@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from muster.lifecycle import enlist, results, survey
 from muster.lifecycle.enlist import BootPlan, Caller
@@ -90,12 +90,11 @@ class Rack:
             run = runs.find_result(tx, welcome.scripts[0].result).run_id
             return boots.of_run(tx, run)[0]
 
-    def newest_boot(self) -> str | None:
+    def open_boot(self) -> str | None:
+        """The boot that MAC is at."""
         with self.store.read() as tx:
-            newest = boots.some(tx, limit=1)
-            # Fixed time: what began last is open, what began before has ended.
-            open_ones = [boot for boot in boots.some(tx) if boot.ended_at is None]
-            return (open_ones or newest)[-1].id if newest else None
+            found = boots.open_for_mac(tx, MAC, since=self.now() - timedelta(days=1))
+            return found.id if found else None
 
     def marks(self, boot: str) -> list[tuple[str, str, str]]:
         with self.store.read() as tx:

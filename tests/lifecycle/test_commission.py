@@ -1,14 +1,18 @@
+import contextlib
+
 import pytest
 from rack import MAC, UUID, Rack, event
 
 from muster.lifecycle import commission
 from muster.lifecycle.commission import Options
+from muster.lifecycle.secrets import Forbidden
 from muster.machine.phases import Purpose
 from muster.machine.states import Refused, State, startable
 from muster.scripts import catalogue
 from muster.store import events, goals, machines, runs
 from muster.store.engine import Conflict, Missing
 from muster.wire.events import Ack
+from muster.wire.hello import Welcome
 
 
 @pytest.fixture
@@ -166,6 +170,40 @@ def test_aborting_a_machine_that_did_not_come_switches_it_off(rack: Rack, name: 
     wanted = goal(rack, name)
     assert wanted is not None
     assert (wanted.goal, wanted.status) == ("off", "waiting")
+
+
+def test_an_abort_and_the_end_of_the_run_at_once_do_not_stop_each_other(
+    rack: Rack, name: str, together
+) -> None:
+    """PostgreSQL ended one of the two in a third of all cases when they took other rows first."""
+    for _ in range(8):
+        rack.set(name, state=State.READY)
+        run = start(rack, name)
+        _, welcome = rack.arrive()
+
+        def try_to_abort() -> None:
+            with contextlib.suppress(Conflict):
+                abort(rack, name)
+
+        together(lambda welcome=welcome: rack.finish(welcome), try_to_abort)
+        with rack.store.read() as tx:
+            assert runs.find(tx, run).state in ("passed", "aborted")
+        assert rack.machine(name).state == State.READY
+
+
+def test_deleting_a_machine_that_reports_at_once_does_not_stop_either(rack: Rack, together) -> None:
+    for number in range(8):
+        _, welcome = rack.arrive(uuid="", macs=[f"52:54:00:99:98:{number:02x}"])
+
+        def report(welcome: Welcome = welcome) -> None:
+            with contextlib.suppress(Forbidden):
+                rack.finish(welcome)
+
+        def delete(name: str = welcome.machine) -> None:
+            commission.delete(rack.store, name, actor="ada", now=rack.now())
+
+        together(report, delete)
+    assert rack.machines() == []
 
 
 def test_there_must_be_something_to_abort(rack: Rack, name: str) -> None:

@@ -52,7 +52,7 @@ def test_the_survey_reads_the_document_of_a_real_machine(rack: Rack, welcome: We
     machine = rack.machine(welcome.machine)
     assert machine.summary["cpu_count"] == json.loads(rack.document)["resources"]["cpu"]["total"]
     assert (machine.summary["vendor"], machine.summary["product"]) == ("Acme", "Rack9000")
-    assert [nic["mac"] for nic in machine.summary["nics"]][0] == MAC
+    assert machine.summary["nics"][0]["mac"] == MAC
     with rack.store.read() as tx:
         assert runs.newest_document(tx, machine.id) == rack.document
 

@@ -27,12 +27,10 @@ FULL = Policy(url="http://10.0.0.1:8472", ntp_servers=("10.0.0.9",), ssh_keys=(K
 
 
 @pytest.fixture
-def desk(sqlite_template: Path, tmp_path: Path, clock: Any) -> Iterator[Desk]:
-    store = Store(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'muster.db')}")
+def desk(store: Store, tmp_path: Path, clock: Any) -> Iterator[Desk]:
     made = Desk(store, stocked(tmp_path), clock, ssh_keys=(KEY,), ntp_servers=("10.0.0.9",))
     with made.client:
         yield made
-    store.close()
 
 
 def fetch(desk: Desk, nonce: str) -> dict[str, str]:

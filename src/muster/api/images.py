@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from litestar import get
 
+from muster.images.errors import ManifestError
 from muster.images.library import Library
 from muster.store.people import User
 
@@ -25,7 +26,11 @@ class ImageShown:
 @get("/images", sync_to_thread=True)
 def list_images(library: Library, user: User) -> list[ImageShown]:
     """Every image in the library; `current` is what machines start."""
-    current = library.current()
+    try:
+        current = library.current()
+    except ManifestError:
+        # A damaged image is in no list; 'muster doctor' and the boot answer say what is wrong.
+        current = None
     return [
         ImageShown(
             id=image.id,

@@ -50,6 +50,8 @@ class BadPool(ValueError):
 
 def check_pool(segment: Segment) -> None:
     """Raise BadPool, saying what is wrong with the pool."""
+    if segment.network.prefixlen > 30:
+        raise BadPool(f"{segment.address} leaves no addresses for machines: use /30 or larger")
     first, last = segment.range()
     try:
         low, high = ipaddress.IPv4Address(first), ipaddress.IPv4Address(last)

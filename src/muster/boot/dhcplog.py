@@ -15,6 +15,8 @@ _LINE = re.compile(r"dnsmasq-dhcp(?:\[\d+\])?: (?P<xid>\d+) (?P<rest>.*)")
 _MESSAGE = re.compile(
     r"DHCP(?P<kind>[A-Z]+)\((?P<interface>\S+)\) (?:(?P<ip>[0-9.]+) )?(?P<mac>[0-9a-f:]{17})"
 )
+# As proxyDHCP: the answer to DISCOVER, and (with the client's address) the one on port 4011.
+_PROXY = re.compile(r"PXE\(\S+\) (?:(?P<ip>[0-9.]+) )?(?P<mac>[0-9a-f:]{17})")
 _TFTP_SENT = re.compile(r"dnsmasq-tftp(?:\[\d+\])?: sent (?P<file>\S+) to (?P<ip>[0-9.]+)")
 _TFTP_FAILED = re.compile(
     r"dnsmasq-tftp(?:\[\d+\])?: (?P<why>failed sending|file) (?P<file>\S+)"
@@ -66,15 +68,22 @@ class Reader:
         return None
 
     def _dhcp(self, xid: str, rest: str) -> Asked | None:
+        if proxied := _PROXY.match(rest):
+            self._learn(proxied["ip"], proxied["mac"])
+            return self._offered(xid, proxied["mac"], "a loader, as proxyDHCP")
         message = _MESSAGE.match(rest)
         if message is None:
             self._detail(xid, rest)
             return None
         kind, mac, ip = message["kind"], message["mac"], message["ip"]
-        if kind in ("OFFER", "ACK") and ip:
+        if kind in ("OFFER", "ACK"):
+            self._learn(ip, mac)
+        return self._offered(xid, mac, ip) if kind == "OFFER" else None
+
+    def _learn(self, ip: str | None, mac: str) -> None:
+        if ip:
             _bound(self.addresses)
             self.addresses[ip] = mac
-        return self._offered(xid, mac, ip) if kind == "OFFER" else None
 
     def _detail(self, xid: str, rest: str) -> None:
         if rest.startswith("vendor class:") and (pxe := _NETBOOT.search(rest)):
@@ -87,13 +96,13 @@ class Reader:
         _bound(self._exchanges)
         return self._exchanges.setdefault(xid, _Exchange())
 
-    def _offered(self, xid: str, mac: str, ip: str | None) -> Asked | None:
+    def _offered(self, xid: str, mac: str, what: str | None) -> Asked | None:
         exchange = self._exchanges.pop(xid, None)
         if exchange is None or not exchange.client:
             # An operating system's own DHCP is not the beginning of a boot.
             return None
         who = "iPXE" if exchange.ipxe else exchange.client
-        return Asked(mac, f"{who}: offered {ip}")
+        return Asked(mac, f"{who}: offered {what}")
 
     def _tftp(self, ip: str, detail: str, *, failed: bool) -> Loader | None:
         mac = self.addresses.get(ip)

@@ -6,7 +6,6 @@ of ours, because "failed to bind DHCP server socket" does not tell a person what
 """
 
 import asyncio
-import contextlib
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,10 @@ from pathlib import Path
 import structlog
 
 log = structlog.get_logger("dnsmasq")
+
+_FIRST_WAIT = 0.5
+_STEADY = 60.0
+"""Seconds after which a child that ends has not failed to start."""
 
 _RIGHTS = "DHCP needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE"
 _REMEDIES = {
@@ -104,21 +107,29 @@ class Dnsmasq:
         while line := await stream.readline():
             text = line.decode(errors="replace").rstrip()
             self._last_lines = [*self._last_lines[-9:], text]
-            if "DHCP" in text or "started" in text:
-                # dnsmasq says its ranges once its sockets are bound.
+            if ": started, version" in text:
+                # Said once every socket is bound; "failed to bind DHCP server socket" is not it.
                 self._started.set()
-            await self._on_line(text)
+            try:
+                await self._on_line(text)
+            except Exception as error:
+                # A pipe that nobody reads any more would stop DHCP itself.
+                log.error("a line of dnsmasq was not noted", line=text, exc_info=error)
 
     async def _keep(self, reading: asyncio.Task[None]) -> None:
         """Start it again whenever it ends, ever more slowly while it does not stay up."""
-        wait = 0.5
+        wait = _FIRST_WAIT
+        clock = asyncio.get_running_loop().time
+        since = clock()
         while True:
             await self._require().wait()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
+            await reading
+            if clock() - since > _STEADY:
+                wait = _FIRST_WAIT
             log.error("dnsmasq ended", why=_explain(self._last_lines), again_in_s=wait)
             await asyncio.sleep(wait)
             wait = min(wait * 2, 30)
+            since = clock()
             await self._spawn()
             reading = asyncio.create_task(self._read())
 

@@ -11,7 +11,9 @@ from litestar.params import Parameter
 from muster.boot import ipxe
 from muster.boot.arch import ARCHITECTURES
 from muster.boot.files import boot_file, loader_file
+from muster.images.errors import ManifestError
 from muster.images.library import Library
+from muster.images.manifest import Manifest
 from muster.lifecycle import enlist, timeline
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
@@ -50,9 +52,7 @@ def boot_script(
 ) -> str:
     """What this machine starts now."""
     architecture = ARCHITECTURES.get(arch or "x86_64", arch)
-    image = library.current()
-    if image is not None and image.arch != architecture:
-        image = None
+    image, refusal = _image_for(library, architecture)
     caller = enlist.Caller(
         mac=mac,
         uuid=uuid,
@@ -61,9 +61,19 @@ def boot_script(
         firmware={"efi": "uefi", "pcbios": "bios"}.get(firmware, ""),
         client_ip=request.client.host if request.client else "",
     )
-    refusal = "" if image else f"no image for {architecture}: run 'muster image build'"
     plan = enlist.plan_boot(store, policy, caller, now, refusal=refusal)
     return ipxe.script(plan, policy, image)
+
+
+def _image_for(library: Library, architecture: str) -> tuple[Manifest | None, str]:
+    """The image in use when it fits, else why there is none."""
+    try:
+        image = library.current()
+    except ManifestError as error:
+        return None, f"the image in use is damaged, run 'muster image build': {error}"
+    if image is None or image.arch != architecture:
+        return None, f"no image for {architecture}: run 'muster image build'"
+    return image, ""
 
 
 @post("/report/{nonce:str}", status_code=204, sync_to_thread=True, request_max_body_size=16384)

@@ -4,6 +4,7 @@
 Server and key come from MUSTER_SERVER and MUSTER_KEY, else from the credentials file.
 """
 
+import http.client
 import json
 import os
 import sys
@@ -12,6 +13,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any, NoReturn
+
+from muster.cli.words import plain
 
 TIMEOUT = 30.0
 
@@ -38,10 +41,14 @@ class Client:
         self.server = (server or os.environ.get("MUSTER_SERVER") or kept.get("server", "")).rstrip(
             "/"
         )
-        same = not server or server.rstrip("/") == kept.get("server")
-        self._key = key or os.environ.get("MUSTER_KEY") or (kept.get("key", "") if same else "")
+        # A key goes to its own server only, also when another one is named.
+        named = "" if server else os.environ.get("MUSTER_KEY", "")
+        own = kept.get("key", "") if self.server == kept.get("server") else ""
+        self._key = key or named or own
         if not self.server:
             fail("no server is known: muster login http://SERVER:8472 --user admin")
+        if not self.server.startswith(("http://", "https://")):
+            fail(f"{self.server!r} is no server's address: write http://SERVER:8472")
 
     def raw(
         self, method: str, path: str, body: object = None, **query: Any
@@ -64,18 +71,24 @@ class Client:
             raise ApiError(error.code, _detail(error)) from error
         except ValueError as error:
             raise ApiError(0, f"{self.server}: not a server's address: {error}") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise ApiError(0, f"{self.server} does not answer: {reason}") from error
 
     def get(self, path: str, **query: Any) -> Any:
         """GET as JSON."""
-        return json.loads(self.raw("GET", path, **query)[0])
+        return self._json(self.raw("GET", path, **query)[0])
 
     def send(self, method: str, path: str, body: object = None) -> Any:
         """Any other method as JSON."""
         answer = self.raw(method, path, body)[0]
-        return json.loads(answer) if answer else None
+        return self._json(answer) if answer else None
+
+    def _json(self, answer: bytes) -> Any:
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise ApiError(0, f"{self.server} answers, but not as muster does: {error}") from error
 
     def every(self, path: str, **query: Any) -> list[Any]:
         """Every page of a list."""
@@ -95,16 +108,16 @@ def machine_path(reference: str, rest: str = "") -> str:
 
 def fail(message: str) -> NoReturn:
     """Say why and leave with status 1."""
-    print(f"muster: {message}", file=sys.stderr)
+    print(f"muster: {plain(message)}", file=sys.stderr)
     sys.exit(1)
 
 
 def _kept() -> dict[str, str]:
     try:
-        kept: dict[str, str] = json.loads(credentials_file().read_text())
-        return kept
+        kept = json.loads(credentials_file().read_text())
     except (OSError, ValueError):
         return {}
+    return kept if isinstance(kept, dict) else {}
 
 
 def _detail(error: urllib.error.HTTPError) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from muster.cli.client import ApiError, Client, fail, machine_path
-from muster.cli.words import clean, size, state
+from muster.cli.words import clean, plain, size, state
 
 
 def show(machine: str, /, *, output: Literal["text", "json"] = "text") -> None:
@@ -65,7 +65,9 @@ def boots(*, limit: int = 10, output: Literal["text", "json"] = "text") -> None:
 
 
 def _print_machine(console: Console, machine: dict[str, Any]) -> None:
-    console.print(Text(machine["name"], style="bold"), "is", state(machine["state"]), end=" ")
+    console.print(
+        Text(plain(machine["name"]), style="bold"), "is", state(machine["state"]), end=" "
+    )
     console.print(clean(f"({machine['state_reason']})"))
     for name, value in _facts(machine):
         if value:

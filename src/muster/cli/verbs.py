@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from muster.cli.client import ApiError, Client, fail, machine_path
+from muster.cli.words import plain
 
 POLL_S = 0.5
 _WORKING = ("Commissioning", "Testing")
@@ -42,7 +43,11 @@ def commission(machine: str, /, *more: str, watch: bool = False, enable_ssh: boo
 
 def watch_all(client: Client, names: list[str]) -> int:
     """Show progress until no machine works any more; 0 when all are Ready."""
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), TextColumn("{task.fields[now]}"))
+    columns = (
+        TextColumn("{task.description:<24}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[now]}", markup=False),
+    )
     ready = True
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         tasks = {name: progress.add_task(name, total=None, now="waiting") for name in names}
@@ -56,7 +61,7 @@ def watch_all(client: Client, names: list[str]) -> int:
             time.sleep(POLL_S if tasks else 0)
     for name in names:
         machine = client.get(machine_path(name))
-        print(f"{name}: {machine['state']}: {machine['state_reason']}")
+        print(plain(f"{name}: {machine['state']}: {machine['state_reason']}"))
     return 0 if ready else 1
 
 
@@ -74,7 +79,7 @@ def _progress(client: Client, name: str) -> tuple[dict[str, Any], int, int | Non
     waiting = boot["phase"] if boot and boot["ended_at"] is None else "power on"
     failure = boot["failure"] if boot and boot["ended_at"] is None else ""
     now = failure or (running[0] if running else f"after {waiting}")
-    return machine, done, len(results), now
+    return machine, done, len(results), plain(now)
 
 
 def abort(machine: str, /) -> None:
@@ -145,4 +150,4 @@ def _tell(machine: str, method: str, rest: str, body: object = None) -> None:
         found = Client().send(method, machine_path(machine, rest), body)
     except ApiError as error:
         fail(str(error))
-    print(f"{found['name']}: {found['state']}: {found['state_reason']}")
+    print(plain(f"{found['name']}: {found['state']}: {found['state_reason']}"))

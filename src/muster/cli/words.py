@@ -31,9 +31,14 @@ def size(number: int | float | None) -> str:
     return f"{value:.4g} {unit}"
 
 
+def plain(text: object) -> str:
+    """Text of a machine or server, safe for a terminal: no escapes, no direction tricks."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in str(text))
+
+
 def clean(text: object) -> Text:
-    """Text of a machine, safe for a terminal: no escapes, no markup, no direction tricks."""
-    return Text("".join(c if c.isprintable() else "\ufffd" for c in str(text)))
+    """The same for rich, which takes no markup from it."""
+    return Text(plain(text))
 
 
 def state(word: str) -> Text:

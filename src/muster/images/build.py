@@ -1,4 +1,4 @@
-"""Build an image: root, initrd, squashfs, loaders; into the library only when all of it is there."""
+"""Build an image: root, initrd, squashfs, loaders; into the library only when all are there."""
 
 import re
 import tempfile
@@ -70,7 +70,7 @@ def _make(
 
 
 def _boot_files(work: Path) -> tuple[str, dict[str, Path]]:
-    """Write the kernel and the loaders into the work folder; return the kernel's version and all."""
+    """Write kernel and loaders into the work folder; return the kernel's version and the files."""
     with RootTar(work / "boot.tar") as boot:
         kernels = [found[1] for name in boot.names if (found := _KERNEL.fullmatch(name))]
         if len(kernels) != 1:

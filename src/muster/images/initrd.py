@@ -72,9 +72,9 @@ def _busybox(root: RootTar) -> dict[str, tuple[int, bytes]]:
 
 
 APPLETS: Final = (
-    *("sh", "awk", "cat", "cut", "echo", "find", "grep", "head", "ip", "kill", "losetup", "mkdir"),
+    *("sh", "awk", "cat", "cut", "echo", "find", "grep", "ip", "kill", "mkdir"),
     *("mkfifo", "modprobe", "mount", "mv", "rm", "sed", "sha256sum", "sleep", "sort", "stat"),
-    *("switch_root", "tail", "tr", "udhcpc", "uevent", "umount", "uname", "usleep", "wget"),
+    *("switch_root", "tail", "tr", "udhcpc", "uevent", "uname", "usleep", "wget"),
     "xargs",
 )
 
@@ -131,7 +131,7 @@ def _module_name(path: str) -> str:
 
 
 def _packed(path: str, content: bytes) -> tuple[str, bytes]:
-    """Debian 13 ships .ko.xz, which busybox's modprobe reads; what it cannot read becomes .ko.gz."""
+    """Debian 13 has .ko.xz, which busybox's modprobe reads; what it cannot read becomes .ko.gz."""
     if path.endswith((".xz", ".gz")):
         return path, content
     return f"{_plain_name(path)}.gz", gzip.compress(_plain(path, content), mtime=0)
@@ -156,9 +156,7 @@ def _kept(text: str, names: set[str], *, column: int = -1) -> str:
     )
 
 
-def _firmware(
-    root: RootTar, modules: Iterable[bytes]
-) -> dict[str, tuple[int, bytes]]:
+def _firmware(root: RootTar, modules: Iterable[bytes]) -> dict[str, tuple[int, bytes]]:
     """Return the firmware that the modules ask for, as far as the root has it."""
     asked = {name.decode() for module in modules for name in _FIRMWARE.findall(module)}
     return {

@@ -43,6 +43,13 @@ class Library:
             return None
         return manifests.load(self._current)
 
+    def in_use(self) -> Manifest:
+        """Return the image that machines boot; LibraryError before the first build."""
+        image = self.current()
+        if image is None:
+            raise LibraryError(f"no image in {self.root} yet: run 'muster image build'")
+        return image
+
     def get(self, image_id: str) -> Manifest:
         """Return one image by its id, or by the first characters of it where they are unique."""
         if not re.fullmatch(r"[0-9a-f]{1,64}", image_id):
@@ -51,7 +58,9 @@ class Library:
         if not paths:
             raise LibraryError(f"no image {image_id} in {self.root}: see 'muster image list'")
         if len(paths) > 1:
-            raise LibraryError(f"{image_id} is the start of {len(paths)} image ids: give more of it")
+            raise LibraryError(
+                f"{image_id} is the start of {len(paths)} image ids: give more of it"
+            )
         return manifests.load(paths[0])
 
     def with_recipe(self, digest: str) -> Manifest | None:
@@ -91,8 +100,8 @@ class Library:
         """Return what is wrong with an image, in words; an empty list says that it is whole."""
         try:
             image = self.get(image_id)
-        except ManifestError as problem:
-            return [str(problem)]
+        except ManifestError as damage:
+            return [str(damage)]
         return [
             problem
             for name, entry in image.files.items()

@@ -16,7 +16,18 @@ def build_squashfs(tar: Path, target: Path) -> None:
         "squashfs",
         [
             # Not sqfstar, which in 4.5 (Debian 12) refuses every -Xcompression-level.
-            *("mksquashfs", "-", str(target), "-tar", "-comp", "zstd", "-Xcompression-level", str(LEVEL), "-b", "128K"),
+            *(
+                "mksquashfs",
+                "-",
+                str(target),
+                "-tar",
+                "-comp",
+                "zstd",
+                "-Xcompression-level",
+                str(LEVEL),
+                "-b",
+                "128K",
+            ),
             *("-mkfs-time", str(EPOCH), "-all-time", str(EPOCH), "-no-progress", "-quiet"),
         ],
         stdin=tar,

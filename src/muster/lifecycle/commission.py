@@ -120,6 +120,7 @@ def set_power(
 def delete(store: Store, reference: str, *, actor: str, now: datetime) -> None:
     """Forget a machine; its events stay. It enlists anew when it boots."""
     with store.write() as tx:
+        boots.lock_of_machine(tx, machines.find(tx, reference).id)
         machine = machines.find_for_update(tx, reference)
         if machine.state == State.IN_USE:
             raise Conflict(f"{machine.name} is In use; take it out of use before deleting it")

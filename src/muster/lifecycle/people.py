@@ -26,6 +26,7 @@ def first_admin(store: Store, now: datetime, *, password: str = "") -> str | Non
     A password that the operator brought is not shown: None then too.
     """
     with store.write() as tx:
+        store.one_at_a_time(tx)
         if people.any_user(tx):
             return None
         groups = ("".join(stdlib_secrets.choice(ID_ALPHABET) for _ in range(5)) for _ in range(4))

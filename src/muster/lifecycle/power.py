@@ -49,7 +49,12 @@ def ask(
 async def step(store: Store, clock: Callable[[], datetime]) -> int:
     """Work on every due goal once, side by side; returns how many there were."""
     due = await asyncio.to_thread(_claim, store, clock())
-    await asyncio.gather(*(_work(store, clock, goal, machine) for goal, machine in due))
+    works = (_work(store, clock, goal, machine) for goal, machine in due)
+    ended = await asyncio.gather(*works, return_exceptions=True)
+    for mistake in ended:
+        # Not before every other machine's step is over.
+        if mistake is not None:
+            raise mistake
     return len(due)
 
 
@@ -90,6 +95,7 @@ def _settle(
     store: Store, goal: Goal, machine: Machine, outcome: dict[str, Any], now: datetime
 ) -> None:
     with store.write() as tx:
+        machines.lock(tx, machine.id)
         if "error" in outcome:
             _failed(tx, goal, machine, outcome, now)
             return

@@ -15,7 +15,7 @@ from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import reach
 from muster.machine.phases import Phase
-from muster.store import boots, runs
+from muster.store import boots, machines, runs
 from muster.store.boots import Boot
 from muster.store.engine import Store, Tx
 from muster.store.runs import Result, Run
@@ -31,6 +31,7 @@ def ingest(store: Store, policy: Policy, token: str, batch: Batch, now: datetime
     """Store a batch; raises Forbidden for a token that is not this, BadMessage for nonsense."""
     with store.write() as tx:
         boot = session(tx, token)
+        machines.lock(tx, runs.find(tx, boot.run_id or 0).machine_id)
         run = runs.find(tx, boot.run_id or 0)
         fresh = [event for event in batch.events if event.seq > boot.acked_seq]
         if boot.ended_at is not None and fresh and run.state not in ("failed", "aborted"):

@@ -176,7 +176,10 @@ def change_state(
 
 
 def fail_run(tx: Tx, run: Run, now: datetime, *, reason: str, boot: str | None = None) -> None:
-    """The run cannot go on; what it has is kept."""
+    """The run cannot go on; what it has is kept. Nothing happens when it has ended meanwhile."""
+    machines.lock(tx, run.machine_id)
+    if runs.find(tx, run.id).state not in runs.OPEN:
+        return
     close(tx, run, now, state="failed", reason=reason, lost="lost")
     conclude(tx, run, now, reason=reason, boot=boot)
 

@@ -29,8 +29,13 @@ async def state(parameters: dict[str, Any]) -> str:
     """On or off by the expressions, unknown when neither matches."""
     answer = await _send("GET", parameters["power_query_uri"])
     for word in ("on", "off"):
-        if re.search(parameters[f"power_{word}_regex"], answer):
-            return word
+        name = f"power_{word}_regex"
+        try:
+            if re.search(parameters[name], answer):
+                return word
+        except re.error as error:
+            wrong = f"{name}: {parameters[name]!r} is not a regular expression: {error}"
+            raise PowerError(wrong, permanent=True) from error
     return "unknown"
 
 
@@ -50,11 +55,21 @@ async def _send(method: str, uri: str) -> str:
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
             session.request(method, uri, allow_redirects=False) as response,
         ):
-            body = await response.content.read(_ANSWER_LIMIT)
             if response.status >= 300:
                 raise PowerError(f"{method} {uri}: HTTP {response.status}; is the URI right?")
-            return body.decode(errors="replace")
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise PowerError(f"{method} {uri}: {error or 'no answer within 25 s'}") from error
-    except ValueError as error:
-        raise PowerError(f"{uri!r} is not a URI: {error}", permanent=True) from error
+            return (await _start_of(response)).decode(errors="replace")
+    except (ValueError, aiohttp.NonHttpUrlClientError) as error:
+        # Before ClientError, which aiohttp's errors about URLs are too.
+        raise PowerError(f"{uri!r} is not a URI of http or https", permanent=True) from error
+    except TimeoutError as error:
+        raise PowerError(f"{method} {uri}: no answer within {_TIMEOUT.total:g} s") from error
+    except aiohttp.ClientError as error:
+        raise PowerError(f"{method} {uri}: {error}") from error
+
+
+async def _start_of(response: aiohttp.ClientResponse) -> bytes:
+    """At most _ANSWER_LIMIT bytes; one read() gives no more than has arrived so far."""
+    body = b""
+    while len(body) < _ANSWER_LIMIT and (more := await response.content.read(_ANSWER_LIMIT)):
+        body += more
+    return body[:_ANSWER_LIMIT]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from muster.images.errors import ManifestError
 from muster.images.library import Library
 from muster.server import segment
 from muster.server.settings import BadSettings, Settings, images_folder
@@ -79,11 +80,11 @@ def _dhcp(settings: Settings) -> Finding | None:
 
 def _http_port(settings: Settings) -> Finding:
     host, _, port = settings.listen.rpartition(":")
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host or "0.0.0.0", int(port)))
-        except (OSError, ValueError) as error:
+            probe.bind((host.strip("[]") or "0.0.0.0", int(port)))
+        except (OSError, ValueError, OverflowError) as error:
             return _wrong(f"{settings.listen}: {error}; another server there? (setting: listen)")
     return _ok(f"{settings.listen} is free")
 
@@ -100,7 +101,10 @@ def _data(settings: Settings) -> Finding:
 
 def _image(settings: Settings) -> Finding:
     library = Library(images_folder(settings))
-    image = library.current()
+    try:
+        image = library.current()
+    except ManifestError as error:
+        return _wrong(f"{error}: run 'muster image build'")
     if image is None:
         return _wrong("none: run 'muster image build'")
     problems = library.verify(image.id)

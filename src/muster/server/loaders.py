@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 
 from muster.boot.arch import LOADERS
+from muster.images.errors import ManifestError
 from muster.images.library import Library
 
 log = structlog.get_logger("loaders")
@@ -22,14 +23,18 @@ class Loaders:
 
     def refresh(self) -> None:
         """Place the loaders when the current image is another than at the last look."""
-        image = self._library.current()
+        why = "no image"
+        try:
+            image = self._library.current()
+        except ManifestError as error:
+            image, why = None, f"the image in use is damaged: {error}"
         now = image.id if image else ""
         if now == self._placed:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         self._placed = now
         if image is None:
-            log.warning("no image: machines cannot start; run 'muster image build'")
+            log.warning(f"{why}: machines cannot start; run 'muster image build'")
             return
         for name in LOADERS:
             entry = image.files.get(f"loader/{name}")

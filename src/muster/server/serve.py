@@ -4,8 +4,9 @@
 import asyncio
 import contextlib
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from litestar import Litestar
 from muster.boot import dhcp
 from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
+from muster.images.errors import ImageError
 from muster.images.library import Library
 from muster.lifecycle import deadlines, people, power, timeline
 from muster.lifecycle.policy import Policy
@@ -37,7 +39,7 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises CannotStart."""
     try:
         asyncio.run(_serve(settings))
-    except (BadSettings, CannotOpen, DhcpError) as error:
+    except (BadSettings, CannotOpen, DhcpError, ImageError) as error:
         raise CannotStart(str(error)) from error
 
 
@@ -110,11 +112,23 @@ async def _serve(settings: Settings) -> None:
     )
     log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
     try:
-        await uvicorn.Server(config).serve(sockets=sockets)
+        await _Server(config).serve(sockets=sockets)
     finally:
         if dnsmasq:
             await dnsmasq.stop()
         store.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends when told to; uvicorn would raise the signal again and kill us before our `finally`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Called by `serve` around everything."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 async def _start_dhcp(
@@ -199,8 +213,8 @@ def _listen(address: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]") or "0.0.0.0", int(port)))
-    except ValueError as error:
-        raise CannotStart(f"listen={address!r}: write ADDRESS:PORT") from error
+    except (ValueError, OverflowError) as error:
+        raise CannotStart(f"listen={address!r}: write ADDRESS:PORT, port 0 to 65535") from error
     except OSError as error:
         raise CannotStart(
             f"cannot listen on {address}: {error.strerror}; is another server running there?"

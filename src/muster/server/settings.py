@@ -6,6 +6,7 @@ environment, --dhcp-pool on the command line. `muster settings` shows each value
 """
 
 import dataclasses
+import math
 import os
 import tomllib
 from dataclasses import dataclass, field
@@ -119,10 +120,7 @@ def _convert(setting: dataclasses.Field[Any], value: Any, where: str) -> Any:
             items = value.split(",") if isinstance(value, str) else value
             return [str(item).strip() for item in items if str(item).strip()]
         if kind in ("float", "int"):
-            number = float(value) if kind == "float" else int(value)
-            if number <= 0:
-                raise ValueError("must be more than 0")
-            return number
+            return _number(kind, value)
         if not isinstance(value, str):
             raise ValueError("must be a text")
     except (TypeError, ValueError) as error:
@@ -131,6 +129,15 @@ def _convert(setting: dataclasses.Field[Any], value: Any, where: str) -> Any:
     if choices and value not in choices:
         raise BadSettings(f"{where}: {setting.name}={value!r}: must be one of {', '.join(choices)}")
     return value
+
+
+def _number(kind: str, value: Any) -> float | int:
+    if isinstance(value, bool) or (kind == "int" and isinstance(value, float)):
+        raise TypeError("must be a whole number" if kind == "int" else "must be a number")
+    number = float(value) if kind == "float" else int(value)
+    if not 0 < number < math.inf:
+        raise ValueError("must be more than 0 and finite")
+    return number
 
 
 def images_folder(settings: Settings) -> Path:

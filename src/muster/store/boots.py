@@ -134,6 +134,12 @@ def of_run(tx: Tx, run: int) -> list[Boot]:
     return all_to(Boot, tx.execute(query))
 
 
+def lock_of_machine(tx: Tx, machine: str) -> None:
+    """Other processes wait with these boots until this transaction ends."""
+    query = sa.select(boots.c.id).where(boots.c.machine_id == machine).order_by(boots.c.id)
+    tx.execute(query.with_for_update())
+
+
 def open_of_machine(tx: Tx, machine: str) -> list[Boot]:
     """Boots of a machine that have not ended."""
     query = sa.select(boots).where(boots.c.machine_id == machine, boots.c.ended_at.is_(None))

@@ -48,10 +48,20 @@ def find(tx: Tx, reference: str) -> Machine:
     return found
 
 
+def lock(tx: Tx, machine: str) -> None:
+    """Other processes wait here until this transaction ends.
+
+    Who changes several rows takes them in this order: boot, machine, then run, results and goal.
+    Otherwise PostgreSQL ends one of two transactions that wait for each other.
+    """
+    query = sa.select(machines.c.id).where(machines.c.id == machine)
+    tx.execute(query.with_for_update(key_share=True))
+
+
 def find_for_update(tx: Tx, reference: str) -> Machine:
-    """As `find`, and other processes wait until this transaction ends."""
+    """As `find`, and locked."""
     machine = find(tx, reference)
-    tx.execute(sa.select(machines.c.id).where(machines.c.id == machine.id).with_for_update())
+    lock(tx, machine.id)
     return find(tx, machine.id)
 
 

@@ -96,12 +96,8 @@ def some(tx: Tx, machine: str, *, limit: int = 50) -> list[Run]:
 
 
 def overdue(tx: Tx, now: datetime) -> list[Run]:
-    """Open runs whose machine did not come in time; locked rows are left to their holder."""
-    query = (
-        sa.select(runs)
-        .where(runs.c.deadline_at <= now, runs.c.state.in_(OPEN))
-        .with_for_update(skip_locked=True)
-    )
+    """Open runs whose machine did not come in time."""
+    query = sa.select(runs).where(runs.c.deadline_at <= now, runs.c.state.in_(OPEN))
     return all_to(Run, tx.execute(query.limit(200)))
 
 

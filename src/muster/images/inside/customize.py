@@ -62,11 +62,20 @@ MASKED_GENERATORS = (
 # Assembling an array writes event counters to its members, NVMe-oF discovery opens connections:
 # an unknown machine's data is not ours to touch. 85-hdparm sets a drive's power management.
 MASKED_UDEV_RULES = (
-    *("63-md-raid-arrays.rules", "64-md-raid-assembly.rules", "69-md-clustered-confirm-device.rules"),
+    *(
+        "63-md-raid-arrays.rules",
+        "64-md-raid-assembly.rules",
+        "69-md-clustered-confirm-device.rules",
+    ),
     *("70-nvmf-autoconnect.rules", "70-nvmf-keys.rules", "65-persistent-net-nbft.rules"),
     *("85-hdparm.rules", "69-lvm.rules", "64-btrfs.rules"),
     # Cameras, joysticks, sound: drivers that are not in the image.
-    *("60-persistent-alsa.rules", "60-persistent-v4l.rules", "70-camera.rules", "70-joystick.rules"),
+    *(
+        "60-persistent-alsa.rules",
+        "60-persistent-v4l.rules",
+        "70-camera.rules",
+        "70-joystick.rules",
+    ),
     *("78-sound-card.rules", "60-fido-id.rules", "66-azure-ephemeral.rules", "70-touchpad.rules"),
 )
 DISABLED_UNITS = ("chrony.service", "ssh.service", "lldpd.service")

@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import pytest
+from tests.images.conftest import Shop
+
+from muster.images import manifest
+from muster.images.errors import ManifestError
+from muster.images.manifest import FileEntry
+
+
+def test_a_manifest_survives_its_own_json(shop: Shop) -> None:
+    image, _files = shop.image()
+    assert manifest.parse(image.to_json()) == image
+
+
+def test_the_same_inputs_have_the_same_id_whatever_their_order(shop: Shop) -> None:
+    image, _files = shop.image()
+    backwards = replace(image, files=dict(reversed(image.files.items())))
+    assert backwards.sealed().id == image.id
+
+
+def test_another_package_version_is_another_image(shop: Shop) -> None:
+    image, _files = shop.image()
+    newer = [replace(image.packages[0], version="3.40-1")]
+    assert replace(image, packages=newer).sealed().id != image.id
+
+
+def test_a_missing_file_is_named(shop: Shop) -> None:
+    image, _files = shop.image()
+    del image.files["initrd"]
+    with pytest.raises(ManifestError, match="missing or unknown: initrd"):
+        manifest.check(image.sealed())
+
+
+@pytest.mark.parametrize("sha256", ["", "g" * 64, "A" * 64, "a" * 63, "../" * 21 + "a"])
+def test_a_hash_that_is_none_is_refused(shop: Shop, sha256: str) -> None:
+    image, _files = shop.image()
+    image.files["kernel"] = FileEntry(sha256, 1)
+    with pytest.raises(ManifestError, match="kernel: sha256"):
+        manifest.check(image.sealed())
+
+
+def test_an_empty_file_is_refused(shop: Shop) -> None:
+    image, _files = shop.image()
+    image.files["kernel"] = FileEntry("a" * 64, 0)
+    with pytest.raises(ManifestError, match="kernel: size 0"):
+        manifest.check(image.sealed())
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (b"", "truncated"),
+        (b"{", "truncated"),
+        (b"[]", "Expected `object`"),
+        (b'{"suite": 1}', r"\$\.suite"),
+        (b"\xff\xfe", "is not an image manifest"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_with_the_field(document: bytes, says: str) -> None:
+    with pytest.raises(ManifestError, match=says):
+        manifest.parse(document)

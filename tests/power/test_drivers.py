@@ -1,0 +1,94 @@
+import asyncio
+import inspect
+from pathlib import Path
+
+import pytest
+
+from muster.power import drivers, fake
+from muster.power.drivers import NAMES, PowerError, check, load
+
+URIS = {f"power_{what}_uri": f"http://switch/{what}" for what in ("on", "off", "query")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_driver_has_three_coroutines_and_documented_parameters(name: str) -> None:
+    driver = load(name)
+    for function in (driver.state, driver.on, driver.off):
+        assert inspect.iscoroutinefunction(function)
+        assert len(inspect.signature(function).parameters) == 1
+    for parameter in driver.PARAMETERS.values():
+        assert parameter.help
+        assert not (parameter.required and parameter.default)
+
+
+def test_every_module_of_the_room_is_a_driver_that_can_be_loaded() -> None:
+    files = Path(drivers.__file__).parent.glob("*.py")
+    assert {file.stem for file in files} - {"__init__", "drivers"} == set(NAMES)
+
+
+WRONG = [
+    ("ipmo", {}, "no power driver 'ipmo'; there are: fake, manual, webhook"),
+    ("../os", {}, "no power driver '../os'; there are: fake, manual, webhook"),
+    ("drivers", {}, "no power driver 'drivers'; there are: fake, manual, webhook"),
+    ("manual", {"a": "1"}, "a: the driver manual has no such parameter; it has: none"),
+    (
+        "fake",
+        {"name": "x", "nmae": "x"},
+        "nmae: the driver fake has no such parameter; it has: name, delay_s, fault",
+    ),
+    ("fake", {}, "name: the driver fake needs it: which of the fake switches"),
+    ("fake", {"name": ""}, "name: the driver fake needs it: which of the fake switches"),
+    (
+        "webhook",
+        URIS | {"power_query_uri": ""},
+        "power_query_uri: the driver webhook needs it: URI that tells the state (GET)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "expected"), WRONG)
+def test_wrong_parameters_are_refused_by_name(name: str, parameters: dict, expected: str) -> None:
+    with pytest.raises(PowerError) as refusal:
+        check(name, parameters)
+    assert (str(refusal.value), refusal.value.permanent) == (expected, True)
+
+
+def test_right_parameters_get_their_defaults() -> None:
+    assert check("manual", {}) == {}
+    assert check("webhook", URIS) == URIS | {
+        "power_on_regex": r"status.*\:.*running",
+        "power_off_regex": r"status.*\:.*stopped",
+    }
+
+
+def test_the_fake_remembers_what_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake, "switches", {})
+    one, other = {"name": "one", "delay_s": "0", "fault": ""}, {"name": "other"}
+
+    async def switch() -> list[str]:
+        seen = [await fake.state(one)]
+        await fake.on(one)
+        seen += [await fake.state(one), await fake.state(other)]
+        await fake.off(one)
+        return [*seen, await fake.state(one)]
+
+    assert asyncio.run(switch()) == ["off", "on", "off", "off"]
+
+
+@pytest.mark.parametrize("verb", ["state", "on", "off"])
+def test_the_fake_fails_as_it_is_told(verb: str) -> None:
+    with pytest.raises(PowerError) as failure:
+        asyncio.run(getattr(fake, verb)({"name": "one", "fault": "BMC busy"}))
+    assert (str(failure.value), failure.value.permanent) == ("BMC busy", False)
+
+
+def test_a_machine_switched_by_hand_is_never_known_and_refuses_with_the_remedy() -> None:
+    manual = load("manual")
+    assert asyncio.run(manual.state({})) == "unknown"
+    for verb in (manual.on, manual.off):
+        with pytest.raises(PowerError) as refusal:
+            asyncio.run(verb({}))
+        assert refusal.value.permanent
+        assert str(refusal.value) == (
+            "this machine is switched by hand; set a power driver to let muster do it"
+        )

@@ -1,0 +1,7 @@
+import pytest
+
+
+@pytest.fixture
+def engine() -> str:
+    """Nothing here is about the database: one engine will do."""
+    return "sqlite"
