@@ -16,6 +16,8 @@ from muster.store.events import Event
 from muster.store.people import User
 from muster.wire.codec import BadMessage
 
+# Litestar would take any number for seconds since 1970.
+Moment = Annotated[str, Parameter(schema_extra={"format": "date-time", "minLength": None})]
 Number = Annotated[int, Parameter(ge=1, le=2**53)]
 
 
@@ -24,7 +26,7 @@ def list_boots(
     store: Store,
     user: User,
     limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
-    before: datetime | None = None,
+    before: Moment = "",
 ) -> list[BootShown]:
     """Every attempt to start, also refused ones and those of unknown machines, newest first."""
     with store.read() as tx:
@@ -33,12 +35,15 @@ def list_boots(
     return [shapes.boot(boot, lines[boot.id]) for boot in found]
 
 
-def _utc(moment: datetime | None) -> datetime | None:
+def _utc(text: str) -> datetime | None:
     """A time without a zone is UTC; the first and last day of the calendar fit in no other."""
-    if moment is None or moment.tzinfo is None:
-        return moment.replace(tzinfo=UTC) if moment else None
+    if not text:
+        return None
     try:
-        return moment.astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except ValueError as error:
+        raise BadMessage("before", f"{error}: write 2026-03-01T12:00:00Z") from error
     except OverflowError as error:
         raise BadMessage("before", "is outside the years 1 to 9999 in UTC") from error
 

@@ -18,6 +18,7 @@ from muster.power import drivers
 from muster.store import boots, machines, runs
 from muster.store.engine import Missing, Store
 from muster.store.people import User
+from muster.wire.codec import Limited, limited
 
 Reference = Annotated[str, Parameter(max_length=63, description="A machine's id or name.")]
 PATH = "/machines/{reference:str}"
@@ -84,10 +85,10 @@ def machine_resources(reference: Reference, store: Store, user: User) -> Respons
 
 
 @dataclass(frozen=True)
-class Changes:
+class Changes(Limited):
     """`name`: a DNS label."""
 
-    name: str
+    name: str = limited(most=256)
 
 
 @patch(PATH, sync_to_thread=True, dependencies=role("operator"))
@@ -145,10 +146,10 @@ def accept(reference: Reference, store: Store, user: User, now: datetime) -> Mac
 
 
 @dataclass(frozen=True)
-class Denial:
+class Denial(Limited):
     """`reason` is shown on the machine's console."""
 
-    reason: str = ""
+    reason: str = limited(most=500, default="")
 
 
 @post(PATH + "/deny", status_code=200, sync_to_thread=True, dependencies=role("operator"))
@@ -156,16 +157,23 @@ def deny(
     reference: Reference, data: Denial, store: Store, user: User, now: datetime
 ) -> MachineShown:
     """Refuse a New machine."""
-    commission.deny(store, reference, reason=data.reason[:500], actor=user.name, now=now)
+    commission.deny(store, reference, reason=data.reason, actor=user.name, now=now)
     return _shown(store, reference)
 
 
 @dataclass(frozen=True)
-class PowerSwitch:
+class PowerSwitch(Limited):
     """A driver's name and its parameters, as MAAS names them."""
 
     driver: str
     parameters: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """A parameter is text that every database keeps."""
+        super().__post_init__()
+        for name, value in self.parameters.items():
+            if "\0" in name or "\0" in value:
+                raise ValueError(f"parameters.{name}: holds a NUL")
 
 
 @put(PATH + "/power", sync_to_thread=True, dependencies=role("operator"))

@@ -14,18 +14,19 @@ from muster.lifecycle import people
 from muster.lifecycle.secrets import Forbidden
 from muster.store.engine import Store
 from muster.store.people import User
+from muster.wire.codec import Limited, limited
 
 TRIES = 5
 """Wrong passwords a minute from one address."""
 
 
 @dataclass(frozen=True)
-class Credentials:
+class Credentials(Limited):
     """`key_name` says later where the key is used."""
 
-    user: str
-    password: str
-    key_name: str = "login"
+    user: str = limited(most=64)
+    password: str = limited(most=256)
+    key_name: str = limited(most=64, default="login")
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ async def login(data: Credentials, store: Store, now: datetime, request: AnyRequ
         key = await asyncio.to_thread(
             people.login,
             store,
-            data.user[:64],
-            data.password[:256],
+            data.user,
+            data.password,
             now,
-            key_name=data.key_name[:64],
+            key_name=data.key_name,
         )
     except Forbidden:
         failures.spend(address)

@@ -14,48 +14,32 @@ from muster.machine.phases import Purpose
 
 FOLDER = "/run/muster"
 
-# The agent is fetched by the unit, not by cloud-init: systemd then repeats both for ever.
-_FETCH = f"""\
+# The agent is fetched by its unit, not by cloud-init: systemd then repeats both for ever.
+_RUN = f"""\
 #!/bin/sh
-# Fetches the agent with whatever this image has.
-set -u
+# Fetches the agent with whatever this image has, and becomes it.
 url="$1/agent/agent.pyz"
 to={FOLDER}/agent.pyz
 curl -fsS --max-time 30 -o "$to.part" "$url" \\
   || wget -q -T 30 -O "$to.part" "$url" \\
   || python3 -c 'import sys, urllib.request as u; u.urlretrieve(*sys.argv[1:])' "$url" "$to.part" \\
   || {{ echo "muster: cannot fetch $url" >&2; exit 1; }}
-mv "$to.part" "$to"
-"""
-
-_UNIT = """\
-[Unit]
-Description=muster agent
-DefaultDependencies=no
-StartLimitIntervalSec=0
-
-[Service]
-Type=exec
-Environment=MUSTER_AGENT={folder}/agent.pyz PYTHONDONTWRITEBYTECODE=1
-ExecStartPre=/bin/sh {folder}/fetch {url}
-ExecStart=/usr/bin/python3 -I {folder}/agent.pyz run {folder}
-Restart=on-failure
-RestartSec=1
-OOMScoreAdjust=-900
-StandardOutput=journal+console
-StandardError=journal+console
+mv "$to.part" "$to" && exec python3 -I "$to" run {FOLDER}
 """
 
 # bootcmd runs in cloud-init's first stage that has the seed; runcmd would wait for its last one.
+# A transient unit needs no daemon-reload, which would run every generator again.
 _START = f"""\
 set -e
 mkdir -p -m 700 {FOLDER}
 umask 077
 printf %s "$1" > {FOLDER}/agent.json
-printf %s "$2" > {FOLDER}/fetch
-printf %s "$3" > /run/systemd/system/muster-agent.service
-systemctl daemon-reload
-systemctl start --no-block muster-agent.service
+printf %s "$2" > {FOLDER}/run
+exec systemd-run --quiet --no-block --unit=muster-agent --property=DefaultDependencies=no \\
+  --property=Restart=on-failure --property=RestartSec=1 --property=StartLimitIntervalSec=0 \\
+  --property=OOMScoreAdjust=-900 --property=StandardOutput=journal+console \\
+  --property=StandardError=journal+console --setenv=MUSTER_AGENT={FOLDER}/agent.pyz \\
+  --setenv=PYTHONDONTWRITEBYTECODE=1 /bin/sh {FOLDER}/run "$3"
 """
 
 
@@ -67,9 +51,8 @@ def meta_data(boot: str) -> str:
 def user_data(policy: Policy, nonce: str, purpose: Purpose) -> str:
     """#cloud-config: starts the agent, sets the clock, and keys when commissioning only."""
     agent = json.dumps({"server": policy.url, "nonce": nonce})
-    unit = _UNIT.format(folder=FOLDER, url=policy.url)
     config: dict[str, Any] = {
-        "bootcmd": [["sh", "-c", _START, "muster", agent, _FETCH, unit]],
+        "bootcmd": [["sh", "-c", _START, "muster", agent, _RUN, policy.url]],
         "ssh_deletekeys": False,
         "ssh_pwauth": False,
         "disable_root": False,
