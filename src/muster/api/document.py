@@ -1,12 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OpenAPI document: what Litestar reads off the handlers, and every refusal on top of it."""
 
+from dataclasses import fields
 from typing import Any
 
 from litestar import Request
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from muster.api.machines import Changes, Denial
+from muster.api.people import Credentials
+from muster.power import drivers
+from muster.wire.events import Batch, Event, PhaseReport
+from muster.wire.hello import Evidence, Hello, Nic
+
 _OPEN = ("/boot/start.ipxe", "/boot/ipxe", "/agent/agent.pyz", "/healthz")
+
+# Litestar calls every body required, also one that has a default.
+_BODY_OPTIONAL = ("/api/v1/machines/{reference}/commission",)
 
 _MEANINGS = {
     400: "A field is wrong; `detail` and `wrong` name it.",
@@ -38,18 +48,87 @@ PROBLEM: dict[str, Any] = {
 }
 
 
+_MESSAGES: dict[str, type] = {
+    "Batch": Batch,
+    "Changes": Changes,
+    "Credentials": Credentials,
+    "Denial": Denial,
+    "Evidence": Evidence,
+    "Hello": Hello,
+    "Nic": Nic,
+    "PhaseReport": PhaseReport,
+    "wire_events_Event": Event,
+}
+
+_WITHOUT_NUL = "^[^\\u0000]*$"
+
+
 class Document(JsonRenderPlugin):
-    """Adds to each operation the refusals that it can answer with."""
+    """Adds the limits of every message, and to each operation the refusals it can answer with."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The document as JSON."""
         schemas = openapi_schema["components"].setdefault("schemas", {})
         if "Problem" not in schemas:
             schemas["Problem"] = PROBLEM
+            _add_limits(schemas)
             for path, operations in openapi_schema["paths"].items():
                 for method, operation in operations.items():
+                    for parameter in operation.get("parameters", ()):
+                        _without_nul(parameter["schema"])
+                    if path in _BODY_OPTIONAL:
+                        operation["requestBody"]["required"] = False
                     operation["responses"] |= _refusals(path, method, operation)
         return super().render(request, openapi_schema)
+
+
+def _add_limits(schemas: dict[str, Any]) -> None:
+    for name, message in _MESSAGES.items():
+        properties = schemas[name]["properties"]
+        for field in fields(message):
+            schema = properties[field.name]
+            _without_nul(schema)
+            if "most" in field.metadata:
+                word = "maxItems" if schema["type"] == "array" else "maxLength"
+                schema[word] = field.metadata["most"]
+    for secret in ("nonce", "key"):
+        schemas["Hello"]["properties"][secret]["minLength"] = 1
+    status = schemas["wire_events_Event"]["properties"]["exit_status"]
+    status.update(minimum=-(2**31), maximum=2**31 - 1)
+    schemas["PowerSwitch"] = {
+        "title": "PowerSwitch",
+        "type": "object",
+        "description": schemas["PowerSwitch"].get("description", ""),
+        "oneOf": [_driver(name) for name in drivers.NAMES],
+    }
+
+
+def _without_nul(schema: dict[str, Any]) -> None:
+    if schema.get("type") == "string" and not {"enum", "format"} & schema.keys():
+        schema["pattern"] = _WITHOUT_NUL
+
+
+def _driver(name: str) -> dict[str, Any]:
+    """A driver with its parameters, as `drivers.check` takes them."""
+    known = drivers.load(name).PARAMETERS
+    text = {"type": "string", "pattern": _WITHOUT_NUL}
+    parameters = {
+        key: text | {"description": parameter.help, "minLength": int(parameter.required)}
+        for key, parameter in known.items()
+    }
+    needed = [key for key, parameter in known.items() if parameter.required]
+    return {
+        "required": ["driver", "parameters"] if needed else ["driver"],
+        "properties": {
+            "driver": {"type": "string", "const": name},
+            "parameters": {
+                "type": "object",
+                "properties": parameters,
+                "required": needed,
+                "additionalProperties": False,
+            },
+        },
+    }
 
 
 def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ async def check(request: AnyRequest) -> Response[None] | None:
         raise BadMessage("body", "is missing")
     form = getattr(expected.kwarg_definition, "media_type", RequestEncodingType.JSON)
     if body and form == RequestEncodingType.JSON:
-        await _check_json(request, body)
+        await _check_json(request)
     elif b"%00" in body or b"\0" in body:
         raise BadMessage("body", "has the character U+0000")
     return None
@@ -48,7 +48,7 @@ def _allowed(request: AnyRequest) -> Response[None]:
     return Response(None, status_code=204, headers={"Allow": ", ".join(sorted(methods))})
 
 
-async def _check_json(request: AnyRequest, body: bytes) -> None:
+async def _check_json(request: AnyRequest) -> None:
     try:
         await request.json()
     except SerializationException as error:

@@ -26,7 +26,7 @@ def list_boots(
     store: Store,
     user: User,
     limit: Annotated[int, Parameter(ge=1, le=500)] = 50,
-    before: Moment = "",
+    before: Moment | None = None,
 ) -> list[BootShown]:
     """Every attempt to start, also refused ones and those of unknown machines, newest first."""
     with store.read() as tx:
@@ -35,9 +35,9 @@ def list_boots(
     return [shapes.boot(boot, lines[boot.id]) for boot in found]
 
 
-def _utc(text: str) -> datetime | None:
+def _utc(text: str | None) -> datetime | None:
     """A time without a zone is UTC; the first and last day of the calendar fit in no other."""
-    if not text:
+    if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)

@@ -1,5 +1,6 @@
 """Build an image: root, initrd, squashfs, loaders; into the library only when all are there."""
 
+import os
 import re
 import tempfile
 from collections.abc import Callable
@@ -33,7 +34,9 @@ def build(
     if known is not None and not library.verify(known.id):
         progress(f"image {known.id[:12]} was built by this recipe already")
         return library.use(known.id)
-    command.need("mmdebstrap", "mksquashfs")
+    # An ordinary user's build needs a range of user ids, which newuidmap hands out.
+    unprivileged = () if os.geteuid() == 0 else ("newuidmap",)
+    command.need("mmdebstrap", "mksquashfs", *unprivileged)
     library.root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=library.root) as folder:
         work = Path(folder)

@@ -20,7 +20,8 @@ def need(*tools: str) -> None:
     if missing:
         raise BuildError(
             "tools",
-            f"not installed: {', '.join(missing)}: apt-get install mmdebstrap squashfs-tools",
+            f"not installed: {', '.join(missing)}; "
+            "apt-get install mmdebstrap squashfs-tools uidmap",
         )
 
 

@@ -1,8 +1,11 @@
 """muster image ...: build images, look at them, choose the one that machines boot."""
 
+import functools
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
 
 import cyclopts
 from cyclopts import Parameter
@@ -11,18 +14,44 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from muster.images.build import build
+from muster.images.errors import ImageError
 from muster.images.library import Library
 from muster.images.manifest import Manifest
 from muster.images.recipe import recipe_for
 
 app = cyclopts.App(name="image", help="Build and look after the ephemeral OS that machines boot.")
 
-DATA = Path(os.environ.get("MUSTER_DATA", "/var/lib/muster"))
-Data = Annotated[Path, Parameter(help="Folder of all that muster keeps (MUSTER_DATA).")]
+IMAGES = Path(
+    os.environ.get("MUSTER_IMAGES")
+    or f"{os.environ.get('MUSTER_DATA') or '/var/lib/muster'}/images"
+)
+Images = Annotated[
+    Path, Parameter(help="Folder of images (MUSTER_IMAGES; else images in MUSTER_DATA).")
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def refusals(command: Callable[P, T]) -> Callable[P, T]:
+    """A refusal is one message on standard error and exit status 1."""
+
+    @functools.wraps(command)
+    def told(*arguments: P.args, **flags: P.kwargs) -> T:
+        try:
+            return command(*arguments, **flags)
+        except ImageError as error:
+            print(f"muster image: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    return told
 
 
 @app.command(name="build")
-def build_image(*, suite: str | None = None, refresh: bool = False, data: Data = DATA) -> None:
+@refusals
+def build_image(
+    *, suite: str | None = None, refresh: bool = False, images: Images = IMAGES
+) -> None:
     """Build an image and put it in use; at once when this machine's recipe was built before.
 
     Parameters
@@ -38,7 +67,7 @@ def build_image(*, suite: str | None = None, refresh: bool = False, data: Data =
     with Progress(*columns, console=console, transient=console.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
         image = build(
-            library(data),
+            Library(images),
             recipe,
             progress=lambda text: bar.update(task, description=text[:100]),
             refresh=refresh,
@@ -48,9 +77,10 @@ def build_image(*, suite: str | None = None, refresh: bool = False, data: Data =
 
 
 @app.command(name="list")
-def list_images(*, data: Data = DATA) -> None:
+@refusals
+def list_images(*, images: Images = IMAGES) -> None:
     """List the images, newest first; the one in use is marked."""
-    shelf = library(data)
+    shelf = Library(images)
     in_use = shelf.current()
     table = Table("", "image", "suite", "kernel", "packages", "squashfs")
     for image in shelf.all():
@@ -62,7 +92,8 @@ def list_images(*, data: Data = DATA) -> None:
 
 
 @app.command
-def show(image: str | None = None, /, *, packages: bool = False, data: Data = DATA) -> None:
+@refusals
+def show(image: str | None = None, /, *, packages: bool = False, images: Images = IMAGES) -> None:
     """Show one image (the one in use by default), its files and, when asked for, its packages.
 
     Parameters
@@ -72,7 +103,7 @@ def show(image: str | None = None, /, *, packages: bool = False, data: Data = DA
     packages
         List the packages as well, the largest first.
     """
-    found = _chosen(library(data), image)
+    found = _chosen(Library(images), image)
     console = Console()
     console.print(f"image {found.id}\nrecipe {found.recipe}")
     console.print(_files_table(found))
@@ -84,15 +115,17 @@ def show(image: str | None = None, /, *, packages: bool = False, data: Data = DA
 
 
 @app.command
-def use(image: str, /, *, data: Data = DATA) -> None:
+@refusals
+def use(image: str, /, *, images: Images = IMAGES) -> None:
     """Make an image the one that machines boot from now on."""
-    Console().print(f"in use: image {library(data).use(image).id[:12]}")
+    Console().print(f"in use: image {Library(images).use(image).id[:12]}")
 
 
 @app.command
-def verify(image: str | None = None, /, *, data: Data = DATA) -> int:
+@refusals
+def verify(image: str | None = None, /, *, images: Images = IMAGES) -> int:
     """Hash an image's files again; exit with 1 when one is missing or damaged."""
-    shelf = library(data)
+    shelf = Library(images)
     found = _chosen(shelf, image)
     problems = shelf.verify(found.id)
     for problem in problems:
@@ -103,14 +136,10 @@ def verify(image: str | None = None, /, *, data: Data = DATA) -> int:
 
 
 @app.command
-def remove(image: str, /, *, data: Data = DATA) -> None:
+@refusals
+def remove(image: str, /, *, images: Images = IMAGES) -> None:
     """Remove an image that is not in use, with the files that only it has."""
-    library(data).remove(image)
-
-
-def library(data: Path) -> Library:
-    """Return the library of a data folder."""
-    return Library(data / "images")
+    Library(images).remove(image)
 
 
 def mebibytes(size: int) -> str:

@@ -29,6 +29,8 @@ def build_squashfs(tar: Path, target: Path) -> None:
                 "128K",
             ),
             *("-mkfs-time", str(EPOCH), "-all-time", str(EPOCH), "-no-progress", "-quiet"),
+            # A tar's "./" is not taken over: / would belong to the builder, writable for all.
+            *("-root-mode", "755", "-root-uid", "0", "-root-gid", "0"),
         ],
         stdin=tar,
     )

@@ -84,8 +84,10 @@ DISABLED_UNITS = ("chrony.service", "ssh.service", "lldpd.service")
 FORGOTTEN = (
     *("etc/ssh/ssh_host_*", "etc/nvme/hostid", "etc/nvme/hostnqn", "var/lib/dbus/machine-id"),
     *("etc/mdadm/mdadm.conf", "var/lib/systemd/random-seed", "var/lib/systemd/credential.secret"),
-    *("var/lib/apt/lists/*", "var/cache/*", "var/log/*", "var/lib/dhcp*/*", "var/lib/chrony/*"),
-    *("var/backups/*", "var/tmp/*", "tmp/*", "root/.[!.]*", "boot/initrd*", "boot/System.map*"),
+    *("var/cache/[!a]*", "var/log/*", "var/lib/dhcp*/*", "var/lib/chrony/*", "var/backups/*"),
+    # Not tmp/*: mmdebstrap keeps the apt configuration there that its own last step needs. Without
+    # it that step empties the package lists of the machine that builds.
+    *("tmp/check-*", "var/tmp/*", "root/.[!.]*", "boot/initrd*", "boot/System.map*"),
     *("initrd.img*", "vmlinuz*", "etc/*-", "var/lib/dpkg/*-old", "var/lib/systemd/catalog/*"),
     *("var/lib/initramfs-tools", "usr/lib/udev/hwdb.d"),
     # cloud-init warns about user-data with it and works without it; importing it is a tenth of
