@@ -39,7 +39,7 @@ lint: setup
 	$(BIN)/vulture
 
 unit: setup
-	MUSTER_TEST_REQUIRE=postgresql $(BIN)/pytest -q -m "not e2e and not image and not slow"
+	MUSTER_TEST_REQUIRE=postgresql $(BIN)/pytest -q -n auto -m "not e2e and not image and not slow"
 
 e2e: image ## Only the journeys with virtual machines
 	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q -m e2e

@@ -4,6 +4,7 @@ import random
 import time
 from pathlib import Path
 
+import pytest
 from tests.agent.machine import Machine, script
 
 LINES = "".join(f"line {i}\n" for i in range(200)).encode()
@@ -36,6 +37,7 @@ def test_a_killed_agent_goes_on_and_the_script_that_ran_is_lost(
     assert machine.status()["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -62,6 +64,7 @@ def test_an_agent_killed_again_and_again_loses_and_doubles_nothing(
     }
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_for_a_while_gets_everything_once(machine: Machine) -> None:
     body = 'i=0; while [ $i -lt 200 ]; do echo "line $i"; i=$((i+1)); sleep 0.01; done'
     machine.boot(script("00-talks", body), script("10-next", "echo next"))
@@ -77,6 +80,7 @@ def test_a_server_that_is_away_for_a_while_gets_everything_once(machine: Machine
     assert "again in" in machine.console()
 
 
+@pytest.mark.slow
 def test_an_agent_that_starts_before_its_server_waits_for_it(machine: Machine) -> None:
     machine.boot(script("00-hello", "echo hello"))
     machine.server.stop()
@@ -89,6 +93,7 @@ def test_an_agent_that_starts_before_its_server_waits_for_it(machine: Machine) -
     assert machine.output("00-hello") == b"hello\n"
 
 
+@pytest.mark.slow
 def test_an_agent_whose_run_was_closed_meanwhile_ends(machine: Machine) -> None:
     machine.boot(script("00-long", "sleep 600"))
     machine.start()

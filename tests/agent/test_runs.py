@@ -63,6 +63,7 @@ def test_a_whole_run_comes_back_byte_for_byte(machine: Machine) -> None:
     assert machine.console().rstrip().endswith("finished: poweroff")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", pythons(), ids=lambda path: Path(path).name)
 def test_the_pack_runs_under_every_python_that_is_here(machine: Machine, python: str) -> None:
     machine.boot(script("00-hello", "echo hello"))
@@ -83,6 +84,7 @@ def test_a_script_sees_the_environment_that_maas_gives(machine: Machine) -> None
     assert "nonce" not in str(told).lower()
 
 
+@pytest.mark.slow
 def test_a_script_that_hangs_ends_at_its_limit_with_its_children(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_script_that_hangs_ends_at_its_limit_with_its_children(
     wait_for(lambda: gone(pid))
 
 
+@pytest.mark.slow
 def test_a_flood_is_capped_with_the_reason_and_the_agent_stays_small(
     make_machine: MakeMachine,
 ) -> None:
@@ -121,6 +124,7 @@ def test_a_flood_is_capped_with_the_reason_and_the_agent_stays_small(
     assert 0 < peak_kib < 64 * 1024
 
 
+@pytest.mark.slow
 def test_a_script_that_prints_byte_by_byte_makes_few_events(machine: Machine) -> None:
     drip = "import os, time\nfor i in range(2000): os.write(1, b'x'); time.sleep(0.0002)"
     machine.run(script("00-drip", f'python3 -c "{drip}"'))
@@ -129,6 +133,7 @@ def test_a_script_that_prints_byte_by_byte_makes_few_events(machine: Machine) ->
         assert int(tx.exec_driver_sql("SELECT count(*) FROM chunks").scalar() or 0) < 100
 
 
+@pytest.mark.slow
 def test_a_daemon_that_keeps_the_pipe_open_does_not_keep_the_run(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -155,6 +160,7 @@ def test_a_large_result_file_arrives_whole(machine: Machine) -> None:
     assert machine.output("00-large", "result") == (b"key: value\n" * 20000)[:200000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -183,6 +189,7 @@ def test_a_script_killed_by_a_signal_says_which(machine: Machine) -> None:
     assert results["00-killed"].exit_status == 139
 
 
+@pytest.mark.slow
 def test_an_abort_ends_the_running_script_and_those_that_wait(
     machine: Machine, tmp_path: Path
 ) -> None:

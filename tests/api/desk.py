@@ -1,6 +1,7 @@
 """Every door of a server, without a network: people with keys, machines with hellos."""
 
 import base64
+import copy
 import json
 import re
 from datetime import datetime
@@ -17,6 +18,7 @@ from muster.store.engine import Store
 
 UUID = "5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a01"
 MAC = "52:54:00:12:34:01"
+BUDGETS = ("audits", "failures")
 
 
 class Desk:
@@ -28,8 +30,17 @@ class Desk:
         self.store = store
         self._prefix = prefix
         self.policy = Policy(**policy)
-        self.app = application(store, self.policy, library, clock=clock)
+        self._clock = clock
+        self.app = application(store, self.policy, library, clock=lambda: self._clock())
+        self._fresh_state = {name: copy.deepcopy(self.app.state[name]) for name in BUDGETS}
         self.client = TestClient(self.app, raise_server_exceptions=False)
+        self.keys: dict[str, str] = {}
+        self.open(clock)
+
+    def open(self, clock: Any) -> None:
+        """As after a start: people who have not signed in yet, nothing spent."""
+        self._clock = clock
+        self.app.state.update(copy.deepcopy(self._fresh_state))
         self.keys = {role: self._person(role, clock()) for role in ("viewer", "operator", "admin")}
 
     def _person(self, role: str, now: datetime) -> str:

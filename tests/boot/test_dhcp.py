@@ -187,7 +187,9 @@ async def served(
 @needs_root
 @needs_dnsmasq
 @needs_busybox
-@pytest.mark.parametrize(("mode", "expected"), [("own", OWN), ("proxy", PROXY)])
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("own", OWN), pytest.param("proxy", PROXY, marks=pytest.mark.slow)]
+)
 def test_a_real_exchange_becomes_what_matters_for_a_timeline(
     tmp_path: Path, mode: dhcp.Mode, expected: list[Asked | Loader]
 ) -> None:

@@ -12,6 +12,7 @@ from tests.server.running import wait_for
 EVIL = "evil\x1b[2J\x1b]0;owned\x07\u202eabc[bold red]"
 
 
+@pytest.mark.slow
 def test_signing_in_keeps_a_key_that_only_its_owner_can_read(stranger: Person) -> None:
     assert (
         "wrong user name or password"
@@ -28,6 +29,7 @@ def test_signing_in_keeps_a_key_that_only_its_owner_can_read(stranger: Person) -
     assert "muster login" in stranger.told_no("machines")
 
 
+@pytest.mark.slow
 def test_a_key_from_the_environment_is_used_and_a_wrong_one_named(stranger: Person) -> None:
     key = stranger.desk.keys["viewer"]
     words = {"MUSTER_SERVER": stranger.server.url, "MUSTER_KEY": key}
@@ -68,6 +70,7 @@ def in_state(person: Person, name: str, state: str) -> bool:
     return bool(person.desk.get(f"/machines/{name}")["state"] == state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("document", "end", "status"),
     [(resources(), "Ready", 0), (b"no document", "Failed commissioning", 1)],
@@ -86,6 +89,7 @@ def test_watching_a_commissioning_stays_until_its_end_and_tells_it(
     assert f"{name}: {end}: " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_key_goes_to_no_other_server(person: Person) -> None:
     """A second address of the same server stands for another server."""
     other = person.server.url.replace("127.0.0.1", "localhost")
@@ -93,6 +97,7 @@ def test_a_key_goes_to_no_other_server(person: Person) -> None:
     assert "needs an API key" in told
 
 
+@pytest.mark.slow
 def test_logs_are_the_script_s_own_bytes(person: Person) -> None:
     welcome = person.desk.enlist()
     name = welcome["machine"]
@@ -107,12 +112,14 @@ def test_logs_are_the_script_s_own_bytes(person: Person) -> None:
     assert f"--- {script} (result" in every
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_named(person: Person) -> None:
     person.server.stop()
     told = person.told_no("machines")
     assert f"{person.server.url} does not answer" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["nonsense", "ftp://x", "http://", "http://127.0.0.1:1"])
 def test_an_address_that_is_no_server_is_named(stranger: Person, address: str) -> None:
     told = stranger.types("login", address, "--password-stdin", stdin="x\n")
@@ -141,6 +148,7 @@ def test_hostile_texts_of_a_machine_do_nothing_to_the_terminal(person: Person) -
         assert sign not in told
 
 
+@pytest.mark.slow
 def test_every_command_has_help(person: Person) -> None:
     text = person.gets("--help")
     for command in ("serve", "doctor", "login", "machines", "commission", "logs", "lab"):

@@ -130,36 +130,42 @@ def test_cloud_init_itself_finds_nothing_wrong(
 
 
 def test_the_start_command_writes_what_the_unit_needs(tmp_path: Path) -> None:
-    """The shell of bootcmd, with its folders moved and systemctl recorded."""
+    """The shell of bootcmd, with its folder moved and systemd-run recorded."""
     (command,) = config(seed.user_data(FULL, "the-nonce", Purpose.ENLIST))["bootcmd"]
-    (tmp_path / "systemd").mkdir()
-    moved = command[2].replace("/run/systemd/system", f"{tmp_path}/systemd")
-    moved = moved.replace("/run/muster", f"{tmp_path}/muster")
+    folder = f"{tmp_path}/muster"
+    moved = [word.replace("/run/muster", folder) for word in command[2:]]
     calls = tmp_path / "calls"
-    stub = f'systemctl() {{ echo "$@" >> {calls}; }}\n'
-    subprocess.run(["sh", "-c", stub + moved, *command[3:]], check=True)
+    stub = tmp_path / "systemd-run"
+    stub.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {calls}\n')
+    stub.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["sh", "-c", *moved], check=True, env=path)
     told = json.loads((tmp_path / "muster/agent.json").read_text())
     assert told == {"server": FULL.url, "nonce": "the-nonce"}
     assert (tmp_path / "muster").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "muster/agent.json").stat().st_mode & 0o777 == 0o600
-    assert calls.read_text().split("\n")[1] == "start --no-block muster-agent.service"
-    unit = (tmp_path / "systemd/muster-agent.service").read_text()
-    assert "ExecStart=/usr/bin/python3 -I /run/muster/agent.pyz run /run/muster" in unit
-    assert f"ExecStartPre=/bin/sh /run/muster/fetch {FULL.url}" in unit
-    subprocess.run(["sh", "-n", str(tmp_path / "muster/fetch")], check=True)
+    words = calls.read_text().splitlines()
+    assert words[-3:] == ["/bin/sh", f"{folder}/run", FULL.url]
+    assert "--property=Restart=on-failure" in words
+    assert "--no-block" in words
 
 
 @pytest.mark.parametrize("tool", ["curl", "wget", "python3"])
 def test_the_agent_is_fetched_with_whatever_the_image_has(tmp_path: Path, tool: str) -> None:
-    """Only `tool` works; it gets the agent's address and where to put it."""
-    url = "http://10.0.0.1:8472"
-    asked = f"{url}/agent/agent.pyz"
-    stubs = [f"{name}() {{ return 1; }}" for name in ("curl", "wget", "python3") if name != tool]
-    to = f"{tmp_path}/agent.pyz.part"
-    stubs.append(f'{tool}() {{ case "$*" in *"{asked}"*) echo packed > {to};; esac; }}')
-    fetch_script = seed._FETCH.replace("/run/muster", str(tmp_path))
-    subprocess.run(["sh", "-c", "\n".join([*stubs, fetch_script]), "fetch", url], check=True)
+    """Only `tool` fetches; what came is then run."""
+    (command,) = config(seed.user_data(FULL, "the-nonce", Purpose.ENLIST))["bootcmd"]
+    fetch_and_run = command[5].replace("/run/muster", str(tmp_path))
+    asked = f"{FULL.url}/agent/agent.pyz"
+    for name in ("curl", "wget", "python3"):
+        works = f'case "$*" in *"{asked}"*) echo packed > {tmp_path}/agent.pyz.part;; esac'
+        runs = f'case "$*" in "-I "*) echo "$@" > {tmp_path}/ran; exit 0;; esac'
+        stub = tmp_path / name
+        stub.write_text(f"#!/bin/sh\n{runs}\n{works if name == tool else 'exit 1'}\n")
+        stub.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["sh", "-c", fetch_and_run, "run", FULL.url], check=True, env=path)
     assert (tmp_path / "agent.pyz").read_text() == "packed\n"
+    assert (tmp_path / "ran").read_text() == f"-I {tmp_path}/agent.pyz run {tmp_path}\n"
 
 
 def test_the_agent_is_served_to_everybody_and_holds_no_secret(desk: Desk) -> None:

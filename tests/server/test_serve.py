@@ -4,11 +4,15 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.server.process import Served, environment, muster, served
 from tests.server.segments import Client, in_own_network, ip, needs_root
+
+from muster.__main__ import app
+from muster.server import commands
 
 LOOPBACK = "127.0.0.1:0"
 
@@ -17,7 +21,8 @@ def test_a_server_comes_up_shows_a_password_once_and_ends_when_told(tmp_path: Pa
     with served(tmp_path / "data", "--listen", LOOPBACK) as server:
         assert json.loads(server.get("/healthz"))["status"] == "ok"
         assert 'muster_machines{state="Ready"} 0.0' in server.get("/metrics")
-        assert len(server.password) > 16
+        password = server.password
+        assert len(password) > 16
         assert f"muster login {server.url} --user admin" in server.log()
         port = int(server.url.rsplit(":", 1)[1])
     assert server.process.returncode == 0
@@ -25,7 +30,7 @@ def test_a_server_comes_up_shows_a_password_once_and_ends_when_told(tmp_path: Pa
         assert probe.getsockname()[1] == port
     with served(tmp_path / "data", "--listen", LOOPBACK) as again:
         assert "First start" not in again.log()
-        assert server.password not in again.log()
+        assert password not in again.log()
 
 
 def refused(folder: Path, *words: str, **more: str) -> str:
@@ -49,6 +54,22 @@ def a_file(folder: Path) -> str:
     return str(folder / "file")
 
 
+@pytest.fixture
+def refused_here(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """The same without a process of its own, which takes a second to import."""
+    monkeypatch.setattr(commands, "set_up_logs", lambda _: None)
+
+    def refuse(*words: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            app(["serve", *words])
+        assert ended.value.code not in (0, None)
+        return capsys.readouterr().err
+
+    return refuse
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -68,18 +89,20 @@ def a_file(folder: Path) -> str:
     ],
 )
 def test_what_cannot_be_is_named_and_the_exit_status_says_so(
-    tmp_path: Path, words: str, told: str
+    tmp_path: Path, refused_here: Callable[..., str], words: str, told: str
 ) -> None:
     flags = words.replace("FILE", a_file(tmp_path)).split()
     for name, value in (("--data", str(tmp_path / "data")), ("--listen", LOOPBACK)):
         flags += [] if name in flags else [name, value]
-    assert told in refused(tmp_path, *flags)
+    assert told in refused_here(*flags)
 
 
-def test_an_unknown_setting_in_the_environment_s_file_is_named(tmp_path: Path) -> None:
+def test_an_unknown_setting_in_the_file_is_named(
+    tmp_path: Path, refused_here: Callable[..., str]
+) -> None:
     file = tmp_path / "muster.toml"
     file.write_text('interfase = "eth0"')
-    told = refused(tmp_path, "--config", str(file))
+    told = refused_here("--config", str(file))
     assert "no setting 'interfase'" in told
     assert "interface" in told
 
@@ -93,6 +116,7 @@ def test_settings_shows_each_value_and_where_it_came_from(tmp_path: Path) -> Non
     assert "default" in lines["data"]
 
 
+@pytest.mark.slow
 @needs_root
 def test_an_interface_without_an_address_is_named_with_the_remedy(tmp_path: Path) -> None:
     def work() -> str:
@@ -105,6 +129,7 @@ def test_an_interface_without_an_address_is_named_with_the_remedy(tmp_path: Path
     assert "interface 'srv0' has no IPv4 address: ip addr add" in told
 
 
+@pytest.mark.slow
 @needs_root
 def test_a_second_dhcp_server_on_the_segment_names_the_first_and_stays_out(
     tmp_path: Path,

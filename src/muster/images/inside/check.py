@@ -48,7 +48,7 @@ CHECKS = (
     Check("lscpu --version", says="util-linux"),
     Check("dmidecode --version", says=r"\d\.\d"),
     Check("ethtool --version", says="ethtool"),
-    Check("lsscsi --version", says="release"),
+    Check("lsscsi --version", says=r"\d\.\d"),
     Check("smartctl --version", says="smartctl"),
     Check("nvme version", says="nvme version"),
     Check("sg_inq --version", says="ersion"),
@@ -64,7 +64,9 @@ CHECKS = (
     Check("tpm2_getcap --version", says="tpm2_getcap"),
     Check("tpm2_pcrread --version", says="tpm2_pcrread"),
     Check("numactl --show", (0, 1), says="(cpubind|nodebind|NUMA)"),
-    Check("stress-ng --cpu 1 --vm 1 --vm-bytes 8M --timeout 1s --temp-path /tmp", says="passed"),
+    Check(
+        "stress-ng --cpu 1 --vm 1 --vm-bytes 8M --timeout 1s --temp-path /tmp", says="run completed"
+    ),
     Check("memtester 1M 1", says="Done"),
     Check(
         "fio --name=check --filename=/tmp/check-fio --size=1M --rw=randrw --ioengine=psync",
