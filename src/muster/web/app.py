@@ -81,10 +81,17 @@ def sign_in_page() -> Response[Any]:
 @post("/sign-in")
 async def sign_in(
     data: Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)],
+    request: AnyRequest,
     store: Store,
     now: datetime,
 ) -> Response[Any]:
     """A cookie with an API key of its own, for this browser session."""
+    address = request.client.host if request.client else ""
+    # The same count as the API's: two doors do not give twice as many tries.
+    failures = request.app.state.failures
+    if failures.spent(address):
+        wrong = "too many wrong passwords from here; try again in a minute"
+        return _page("sign_in.html", wrong=wrong, status=429)
     try:
         key = await asyncio.to_thread(
             people.login,
@@ -95,6 +102,7 @@ async def sign_in(
             key_name="browser",
         )
     except Forbidden as error:
+        failures.spend(address)
         return _page("sign_in.html", wrong=str(error), status=401)
     cookie = Cookie(COOKIE, value=key, httponly=True, samesite="strict", path="/")
     return Redirect("/", cookies=[cookie])
