@@ -4,6 +4,7 @@
 Client commands come from cli/, local ones from the rooms that do the work.
 """
 
+import os
 import sys
 
 import cyclopts
@@ -48,7 +49,13 @@ for _name, (_target, _help) in _COMMANDS.items():
 
 def main() -> None:
     """Run the command; its return value is the exit status."""
-    result = app()
+    try:
+        result = app()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     sys.exit(result if isinstance(result, int) else 0)
 
 

@@ -1,8 +1,8 @@
 """The seed: what a machine hears before anybody knows who it is."""
 
 import json
+import os
 import re
-import shutil
 import subprocess
 import urllib.parse
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ import yaml
 from tests.api.desk import UUID, Desk
 from tests.server.shelf import stocked
 
+from muster.images.library import Library
 from muster.lifecycle import commission
 from muster.lifecycle.policy import Policy
 from muster.machine.phases import Purpose
@@ -113,17 +114,32 @@ def test_nothing_of_a_setting_breaks_out_of_the_seed() -> None:
     assert told["runcmd"] == [["systemctl", "start", "--no-block", "ssh.service"]]
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image's own root: cloud-init on the host would run at the host's next boot."""
+    library = Library(Path(os.environ.get("MUSTER_IMAGES", "build/images")))
+    image = library.current()
+    if image is None:
+        pytest.fail(f"no image in {library.root}: run 'make image'")
+    root = tmp_path_factory.mktemp("image") / "root"
+    squashfs = library.blob(image.files["squashfs"].sha256)
+    subprocess.run(
+        ["unsquashfs", "-q", "-n", "-d", str(root), str(squashfs)], check=True, capture_output=True
+    )
+    return root
+
+
+@pytest.mark.image
 @pytest.mark.parametrize("purpose", list(Purpose))
 @pytest.mark.parametrize("policy", [Policy(), FULL], ids=["bare", "full"])
-def test_cloud_init_itself_finds_nothing_wrong(
-    tmp_path: Path, purpose: Purpose, policy: Policy
+def test_the_image_s_cloud_init_finds_nothing_wrong(
+    root: Path, purpose: Purpose, policy: Policy
 ) -> None:
-    if not shutil.which("cloud-init"):
-        pytest.skip("cloud-init is not installed (apt-get install cloud-init)")
-    file = tmp_path / "user-data"
-    file.write_text(seed.user_data(policy, "nonce", purpose))
+    (root / "tmp" / "user-data").write_text(seed.user_data(policy, "nonce", purpose))
     checked = subprocess.run(
-        ["cloud-init", "schema", "--config-file", str(file)], capture_output=True, text=True
+        ["chroot", str(root), "cloud-init", "schema", "--config-file", "/tmp/user-data"],
+        capture_output=True,
+        text=True,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "deprecat" not in checked.stdout.lower()

@@ -75,7 +75,7 @@ def test_a_missing_tool_is_named_with_its_package(
 def test_a_clock_in_the_past_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Past(doctor.datetime):
         @classmethod
-        def now(cls, tz: object = None) -> "Past":
+        def now(cls, *_: object) -> "Past":
             return cls(1970, 1, 1)
 
     monkeypatch.setattr(doctor, "datetime", Past)

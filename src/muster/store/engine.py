@@ -102,6 +102,14 @@ class Store:
                 f" version of muster ({error}); use that version or restore a backup"
             ) from error
 
+    def check(self) -> None:
+        """Raises CannotOpen when the database does not answer."""
+        try:
+            with self.read() as tx:
+                tx.execute(sa.text("SELECT 1"))
+        except sa.exc.SQLAlchemyError as error:
+            raise CannotOpen(f"the database does not answer: {error}") from error
+
     def close(self) -> None:
         """Give every connection back."""
         self._writer.dispose()
