@@ -79,7 +79,7 @@ class Served:
         while time.monotonic() < end:
             if found := ready():
                 return found
-            time.sleep(0.2)
+            time.sleep(0.5)
         raise AssertionError(f"{what}: not within {limit_s:.0f} s\n{self.timelines()}")
 
     def timelines(self) -> str:

@@ -74,16 +74,18 @@ def _make(
 
 def _boot_files(work: Path) -> tuple[str, dict[str, Path]]:
     """Write kernel and loaders into the work folder; return the kernel's version and the files."""
-    with RootTar(work / "boot.tar") as boot:
+    with RootTar(work / "boot.tar") as boot, RootTar(work / "loaders.tar") as loaders:
         kernels = [found[1] for name in boot.names if (found := _KERNEL.fullmatch(name))]
         if len(kernels) != 1:
             raise BuildError("kernel", f"the root has {len(kernels)} kernels in /boot, not one")
-        files = {"kernel": work / "kernel"}
-        files["kernel"].write_bytes(boot.read(f"boot/vmlinuz-{kernels[0]}"))
-    with RootTar(work / "loaders.tar") as loaders:
+        contents = {"kernel": boot.read(f"boot/vmlinuz-{kernels[0]}")}
         for loader in LOADERS:
-            files[f"loader/{loader}"] = work / loader
-            files[f"loader/{loader}"].write_bytes(loaders.read(f"ipxe/{loader}"))
+            # Debian 12 has ipxe.efi in /boot, and a link to it where all others are.
+            source = boot if f"boot/{loader}" in boot else loaders
+            contents[f"loader/{loader}"] = source.read(f"boot/{loader}", f"ipxe/{loader}")
+    files = {name: work / name.replace("/", "-") for name in contents}
+    for name, path in files.items():
+        path.write_bytes(contents[name])
     return kernels[0], files
 
 

@@ -74,7 +74,7 @@ def _busybox(root: RootTar) -> dict[str, tuple[int, bytes]]:
 APPLETS: Final = (
     *("sh", "awk", "cat", "cut", "echo", "find", "grep", "ip", "kill", "mkdir"),
     *("mkfifo", "modprobe", "mount", "mv", "rm", "sed", "sha256sum", "sleep", "sort", "stat"),
-    *("switch_root", "tail", "tr", "udhcpc", "uevent", "uname", "usleep", "wget"),
+    *("switch_root", "tail", "timeout", "tr", "udhcpc", "uevent", "uname", "usleep", "wget"),
     "xargs",
 )
 

@@ -8,9 +8,8 @@ from muster.images import command
 from muster.images.root import EPOCH
 
 # Not sqfstar, which in 4.5 (Debian 12) refuses every -Xcompression-level.
-# Level 15 is 9 % smaller than 3 and 4 % smaller than 9, for 52 CPU-s instead of 2 and 6 at the
-# build; 19 takes 118 for the last 0.6 %. All unpack alike, and every byte is fetched and hashed at
-# each boot.
+# Level 15 is 9 % smaller than 3 and 4 % smaller than 9, for 52 CPU-s of a build instead of 2 and 6;
+# 19 takes 118 for the last 0.6 %. All unpack alike, and each boot fetches and hashes every byte.
 _OPTIONS: Final = (
     *("-tar", "-comp", "zstd", "-Xcompression-level", "15", "-b", "128K"),
     *("-mkfs-time", str(EPOCH), "-all-time", str(EPOCH), "-no-progress", "-quiet"),
