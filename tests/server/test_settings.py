@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from muster.server import commands
 from muster.server import settings as module
 from muster.server.settings import BadSettings, Settings, resolve
 
@@ -114,3 +115,9 @@ def test_every_setting_explains_itself() -> None:
 def test_images_are_in_the_data_folder_unless_they_are_elsewhere() -> None:
     assert module.images_folder(Settings(data="/d")) == Path("/d/images")
     assert module.images_folder(Settings(data="/d", images="/i")) == Path("/i")
+
+
+def test_a_database_password_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.settings(flags=commands.Flags(database="postgresql://u:s3cret@h/db")) == 0
+    shown = "".join(capsys.readouterr().out.split())
+    assert "s3cret" not in shown

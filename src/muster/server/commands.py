@@ -3,6 +3,7 @@
 
 import dataclasses
 import logging
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from muster.server import doctor as doctors
 from muster.server import serve as hall
 from muster.server.settings import BadSettings, Resolved, Settings, from_process
 
+# The password in postgresql://user:PASSWORD@host/; a terminal is often somebody else's to see.
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^@]*@")
 _HELP = {f.name: f.metadata["help"] for f in dataclasses.fields(Settings)}
 
 
@@ -65,7 +68,9 @@ def settings(*, flags: Flags | None = None) -> int:
     table = Table("setting", "value", "from", "meaning")
     for field in dataclasses.fields(Settings):
         value = getattr(resolved.settings, field.name)
-        shown = ", ".join(value) if isinstance(value, list) else str(value)
+        shown = (
+            ", ".join(value) if isinstance(value, list) else _PASSWORD.sub(r"\1***@", str(value))
+        )
         table.add_row(field.name, shown, resolved.origin[field.name], _HELP[field.name])
     Console().print(table)
     return 0
