@@ -55,7 +55,8 @@ def ephemeral(library: Library, purpose: str, why: str) -> str:
 echo muster: boot BOOT: {purpose}: {why}
 kernel {URL}/boot/files/{kernel}/kernel?boot=BOOT initrd=initrd \
 root=squash:{URL}/boot/files/{root}/squashfs muster.sha256={root} \
-muster.report={URL}/boot/report/NONCE ds=nocloud;s={URL}/metadata/NONCE/ \
+muster.size=900 muster.report={URL}/boot/report/NONCE \
+ds=nocloud;dsmode=net;s={URL}/metadata/NONCE/ \
 BOOTIF=01-${{netX/mac:hexhyp}} console=tty0 console=ttyS0,115200 || goto failed
 initrd --name initrd {URL}/boot/files/{initrd}/initrd?boot=BOOT || goto failed
 boot || goto failed

@@ -195,7 +195,7 @@ def test_the_agent_is_served_to_everybody_and_holds_no_secret(desk: Desk) -> Non
 def test_the_kernel_command_line_points_to_the_seed(desk: Desk) -> None:
     query = {"mac": "52:54:00:12:34:01", "arch": "x86_64"}
     script = desk.client.get("/boot/ipxe", params=query).text
-    found = re.search(r"ds=nocloud;s=(\S+)", script)
+    found = re.search(r"ds=nocloud;dsmode=net;s=(\S+)", script)
     assert found
     path = urllib.parse.urlsplit(found[1]).path
     # cloud-init appends the file's name to it.

@@ -67,9 +67,10 @@ def command_line(plan: BootPlan, policy: Policy, image: Manifest) -> str:
     squashfs = image.files["squashfs"]
     words = [
         f"root=squash:{files}/boot/files/{squashfs.sha256}/squashfs",
-        f"muster.sha256={squashfs.sha256}",
+        f"muster.sha256={squashfs.sha256} muster.size={squashfs.size}",
         f"muster.report={policy.url}/boot/report/{plan.nonce}",
-        f"ds=nocloud;s={metadata}/metadata/{plan.nonce}/",
+        # dsmode=net: the cloud-init 22.4 of Debian 12 finds no seed on the network without it.
+        f"ds=nocloud;dsmode=net;s={metadata}/metadata/{plan.nonce}/",
         "BOOTIF=01-${netX/mac:hexhyp}",
         "console=tty0 console=ttyS0,115200",
     ]

@@ -2,7 +2,6 @@
 
 import tarfile
 from pathlib import Path
-from types import TracebackType
 
 from muster.images.errors import BuildError
 
@@ -19,12 +18,7 @@ class RootTar:
     def __enter__(self) -> "RootTar":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._archive.close()
 
     def __contains__(self, name: str) -> bool:
