@@ -8,7 +8,7 @@ import pytest
 
 from muster.collect import ethtool, interfaces
 from muster.collect.reading import Reader
-from muster.wire.hardware import Card, Network, Port
+from muster.wire.networks import Card, Network, Port
 
 GSET, GDRVINFO, GLINK, GPERMADDR, GLINKSETTINGS = 0x1, 0x3, 0xA, 0x20, 0x4C
 Answer = Callable[[bytes], bytes]

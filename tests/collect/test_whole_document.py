@@ -117,6 +117,8 @@ def test_the_document_has_maas_shape_and_an_extra(server: Path) -> None:
         "usb",
         "pci",
         "system",
+        "load",
+        "serial",
     ]
     assert found["resources"]["gpu"] == {"cards": [], "total": 0}
     assert found["environment"]["os_version"] == "13"

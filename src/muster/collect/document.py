@@ -12,20 +12,10 @@ from dataclasses import dataclass
 
 from muster.collect import cpu, ethtool, interfaces, memory, network, storage, system, writes
 from muster.collect.reading import Reader, Root
-from muster.wire.hardware import (
-    API_VERSION,
-    Complaint,
-    Cpu,
-    Memory,
-    Network,
-    Resources,
-    Section,
-    Storage,
-    System,
-    plain,
-)
-
-EXTRA_SCHEMA = "muster.extra/1"
+from muster.wire.extra import EXTRA_SCHEMA, Extra, ProbeReport
+from muster.wire.hardware import API_VERSION, Cpu, Memory, Resources, Storage, System
+from muster.wire.networks import Network
+from muster.wire.section import Complaint, Section, Shape, plain
 
 # The extensions that MAAS's machine-resources announces (its consumer requires five of them).
 _EXTENSIONS = [
@@ -98,21 +88,25 @@ def document(root: Root) -> dict[str, object]:
     links, cards = sections["ethtool"], sections["network"]
     if isinstance(links, ethtool.Links) and isinstance(cards, Network):
         ethtool.join(links, cards)
-    resources = plain(Resources())
-    assert isinstance(resources, dict)
-    resources.update((name, plain(sections[name])) for name in sections if name in resources)
+    extra = Extra(
+        probes={name: _report(outcome) for name, outcome in outcomes.items()},
+        disk_writes=getattr(sections["writes"], "sectors", {}),
+    )
     return {
         "api_extensions": _EXTENSIONS,
         "api_version": API_VERSION,
         "environment": _environment(root),
-        "resources": resources,
+        "resources": plain(_filled(Resources(), sections)),
         "networks": plain(getattr(sections["interfaces"], "states", {})),
-        "extra": {
-            "schema": EXTRA_SCHEMA,
-            "probes": {name: _report(outcome) for name, outcome in outcomes.items()},
-            "disk_writes": getattr(sections["writes"], "sectors", {}),
-        },
+        "extra": plain(_filled(extra, sections)),
     }
+
+
+def _filled(whole: Shape, sections: dict[str, Section]) -> Shape:
+    """A probe that is named as a field of `whole` fills it."""
+    for name in vars(whole).keys() & sections.keys():
+        setattr(whole, name, sections[name])
+    return whole
 
 
 def run(probe: Probe, root: Root) -> Outcome:
@@ -126,12 +120,8 @@ def run(probe: Probe, root: Root) -> Outcome:
     return Outcome(section, ok, (time.perf_counter() - started) * 1000)
 
 
-def _report(outcome: Outcome) -> dict[str, object]:
-    return {
-        "ok": outcome.ok,
-        "ms": round(outcome.ms, 3),
-        "errors": plain(outcome.section.errors),
-    }
+def _report(outcome: Outcome) -> ProbeReport:
+    return ProbeReport(outcome.ok, round(outcome.ms, 3), outcome.section.errors)
 
 
 def _environment(root: Root) -> dict[str, str]:

@@ -13,7 +13,8 @@ import struct
 from dataclasses import dataclass, field
 
 from muster.collect.reading import Reader, Root
-from muster.wire.hardware import Network, Port, Section
+from muster.wire.networks import Network, Port
+from muster.wire.section import Section
 
 _NET = "/sys/class/net"
 _SIOCETHTOOL = 0x8946

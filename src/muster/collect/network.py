@@ -12,7 +12,8 @@ from muster.collect.reading import (
     usb_address,
     usb_folder,
 )
-from muster.wire.hardware import Card, Infiniband, Network, Port, Sriov, Vdpa, plain
+from muster.wire.networks import Card, Infiniband, Network, Port, Sriov, Vdpa
+from muster.wire.section import plain
 
 _NET = "/sys/class/net"
 _PCI = "/sys/bus/pci/devices"

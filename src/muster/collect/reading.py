@@ -12,7 +12,7 @@ import re
 import stat
 from itertools import islice
 
-from muster.wire.hardware import Complaint
+from muster.wire.section import Complaint
 
 Root = os.PathLike[str] | str
 

@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 
 from muster.collect.reading import Reader, Root
-from muster.wire.hardware import Section
+from muster.wire.section import Section
 
 _BLOCK = "/sys/block"
 
