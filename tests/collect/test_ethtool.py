@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from muster.collect import ethtool, interfaces
+from muster.collect import ethtool, interfaces, nicdriver
 from muster.collect.reading import Reader
 from muster.wire.networks import Card, Network, Port
 
@@ -45,7 +45,7 @@ def drive(monkeypatch: pytest.MonkeyPatch, answers: dict[int, Answer | int]) -> 
         ctypes.memmove(address, told, len(told))
         return 0
 
-    monkeypatch.setattr(ethtool.fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(nicdriver.fcntl, "ioctl", ioctl)
 
 
 def settings(asked: bytes) -> bytes:

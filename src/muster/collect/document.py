@@ -10,12 +10,49 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from muster.collect import cpu, ethtool, interfaces, memory, network, storage, system, writes
+from muster.collect import (
+    accelerators,
+    bmc,
+    cpu,
+    dimms,
+    enclosures,
+    ethtool,
+    firmware,
+    gpu,
+    health,
+    hugepages,
+    interfaces,
+    load,
+    memory,
+    network,
+    nics,
+    pci,
+    pcie,
+    processors,
+    raid,
+    serial,
+    storage,
+    supplies,
+    system,
+    tpm,
+    usb,
+    writes,
+)
 from muster.collect.reading import Reader, Root
-from muster.wire.extra import EXTRA_SCHEMA, Extra, ProbeReport
+from muster.wire.devices import Gpu, Load, Pci, Serial, Usb
+from muster.wire.extra import EXTRA_SCHEMA, Extra, HugePages, ProbeReport
 from muster.wire.hardware import API_VERSION, Cpu, Memory, Resources, Storage, System
 from muster.wire.networks import Network
+from muster.wire.peripherals import (
+    Accelerators,
+    DiskHealth,
+    Enclosures,
+    Nics,
+    Pcie,
+    RaidControllers,
+)
 from muster.wire.section import Complaint, Section, Shape, plain
+from muster.wire.slots import Bmc, BootFirmware, Dimms, PowerSupplies, Processors, Tpm
 
 # The extensions that MAAS's machine-resources announces (its consumer requires five of them).
 _EXTENSIONS = [
@@ -63,12 +100,30 @@ class Probe:
 PROBES = [
     Probe("cpu", cpu.probe, Cpu),
     Probe("memory", memory.probe, Memory),
+    Probe("gpu", gpu.probe, Gpu),
     Probe("network", network.probe, Network),
     Probe("ethtool", ethtool.probe, ethtool.Links),
     Probe("interfaces", interfaces.probe, interfaces.Interfaces),
     Probe("storage", storage.probe, Storage),
+    Probe("usb", usb.probe, Usb),
+    Probe("pci", pci.probe, Pci),
     Probe("system", system.probe, System),
+    Probe("load", load.probe, Load),
+    Probe("serial", serial.probe, Serial),
     Probe("writes", writes.probe, writes.DiskWrites),
+    Probe("dimms", dimms.probe, Dimms),
+    Probe("processors", processors.probe, Processors),
+    Probe("hugepages", hugepages.probe, HugePages),
+    Probe("boot_firmware", firmware.probe, BootFirmware),
+    Probe("tpm", tpm.probe, Tpm),
+    Probe("bmc", bmc.probe, Bmc),
+    Probe("power_supplies", supplies.probe, PowerSupplies),
+    Probe("pcie", pcie.probe, Pcie),
+    Probe("nics", nics.probe, Nics),
+    Probe("disk_health", health.probe, DiskHealth),
+    Probe("raid", raid.probe, RaidControllers),
+    Probe("enclosures", enclosures.probe, Enclosures),
+    Probe("accelerators", accelerators.probe, Accelerators),
 ]
 
 

@@ -147,17 +147,20 @@ class Pci(Section):
 
 @dataclass(eq=False, repr=False)
 class SerialPort(Shape):
-    """`id` is a name below /dev, `device` "major:minor"; ports on the board have no links."""
+    """`id` is a name below /dev, `device` "major:minor".
+
+    `device_id` and `device_path` are whole paths; ports on the board have none.
+    """
 
     id: str = ""
     device: str = ""
-    device_id: str = field(default="", metadata=OMIT)
-    device_path: str = field(default="", metadata=OMIT)
-    driver: str = field(default="", metadata=OMIT)
-    vendor: str = field(default="", metadata=OMIT)
-    vendor_id: str = field(default="", metadata=OMIT)
-    product: str = field(default="", metadata=OMIT)
-    product_id: str = field(default="", metadata=OMIT)
+    device_id: str = ""
+    device_path: str = ""
+    driver: str = ""
+    vendor: str = ""
+    vendor_id: str = ""
+    product: str = ""
+    product_id: str = ""
 
 
 @dataclass(eq=False, repr=False)
