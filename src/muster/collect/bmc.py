@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The BMC as the machine itself sees it: SMBIOS types 38 and 42, and the BMC's own answers."""
 
+import os
 import socket
 from collections.abc import Callable
 
@@ -36,7 +37,7 @@ def probe(root: Root) -> Bmc:
             bmc.redfish += _redfish(item)
     bmc.device = next(filter(reader.exists, ipmi.DEVICES), "")
     bmc.present = bool(bmc.device or bmc.interfaces or bmc.redfish)
-    if bmc.device and reader.live:
+    if bmc.device:
         _ask(reader, bmc)
     return bmc
 
@@ -92,11 +93,10 @@ def _ip(form: bytes, raw: bytes) -> str:
 
 
 def _ask(reader: Reader, bmc: Bmc) -> None:
-    try:
-        device = ipmi.Bmc(bmc.device)
-    except OSError as error:
-        reader.complain(bmc.device, error.strerror or str(error))
+    channel = reader.device(bmc.device, os.O_RDWR | os.O_NONBLOCK)
+    if channel is None:
         return
+    device = ipmi.Bmc(channel)
     try:
         _identify(bmc, device.ask(_APPLICATION, _DEVICE_ID))
         bmc.guid = _guid(_answer(device, _APPLICATION, _SYSTEM_GUID))
@@ -104,7 +104,7 @@ def _ask(reader: Reader, bmc: Bmc) -> None:
     except (OSError, ipmi.NoAnswer, ipmi.Refused) as error:
         reader.complain(bmc.device, str(error))
     finally:
-        device.close()
+        os.close(channel)
 
 
 def _identify(bmc: Bmc, answer: bytes) -> None:

@@ -6,6 +6,7 @@ a schema of its own. A probe that fails leaves an empty section and says so ther
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ from muster.wire.peripherals import (
 )
 from muster.wire.section import Complaint, Section, Shape, plain
 from muster.wire.slots import Bmc, BootFirmware, Dimms, PowerSupplies, Processors, Tpm
+
+PROBE_SECONDS = 45.0
+"""The longest that one probe may take: three times what smartctl gets for all disks."""
 
 # The extensions that MAAS's machine-resources announces (its consumer requires five of them).
 _EXTENSIONS = [
@@ -164,15 +168,31 @@ def _filled(whole: Shape, sections: dict[str, Section]) -> Shape:
     return whole
 
 
-def run(probe: Probe, root: Root) -> Outcome:
-    """Call one probe; what it raises becomes its only error."""
+def run(probe: Probe, root: Root, seconds: float = PROBE_SECONDS) -> Outcome:
+    """Call one probe; what it raises becomes its only error, and so does not ending in time.
+
+    It runs in a thread of its own because broken hardware can hold a read in the kernel for ever.
+    """
     started = time.perf_counter()
-    try:
-        section, ok = probe.call(root), True
-    except _MISTAKES as mistake:
-        section, ok = probe.empty(), False
-        section.errors.append(Complaint("/", f"the probe failed: {mistake!r}"))
+    found: list[tuple[Section, bool]] = []
+    worker = threading.Thread(target=lambda: found.append(_call(probe, root)), daemon=True)
+    worker.start()
+    worker.join(seconds)
+    section, ok = found[0] if found else _failed(probe, f"did not end within {seconds:g} s")
     return Outcome(section, ok, (time.perf_counter() - started) * 1000)
+
+
+def _call(probe: Probe, root: Root) -> tuple[Section, bool]:
+    try:
+        return probe.call(root), True
+    except _MISTAKES as mistake:
+        return _failed(probe, f"failed: {mistake!r}")
+
+
+def _failed(probe: Probe, how: str) -> tuple[Section, bool]:
+    section = probe.empty()
+    section.errors.append(Complaint("/", f"the probe {how}"))
+    return section, False
 
 
 def _report(outcome: Outcome) -> ProbeReport:

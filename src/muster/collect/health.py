@@ -101,21 +101,24 @@ def _temperature(reader: Reader, device: str) -> float | None:
 
 
 def _ask_nvme(reader: Reader, controller: str, disk: Health) -> None:
-    if not reader.live:
-        return
     device = f"/dev/{controller}"
+    channel = reader.device(device, os.O_RDONLY)
+    if channel is None:
+        return
     try:
-        log = _health_log(device)
+        log = _health_log(channel)
     except OSError as error:
         reader.complain(device, error.strerror or str(error))
         return
+    finally:
+        os.close(channel)
     if log is None:
         reader.complain(device, "the controller has no health log")
     else:
         read_nvme(log, disk)
 
 
-def _health_log(device: str) -> bytes | None:
+def _health_log(channel: int) -> bytes | None:
     log = array.array("B", bytes(_LOG_SIZE))
     words = _HEALTH_LOG | (_LOG_SIZE // 4 - 1) << 16
     command = struct.pack(
@@ -123,11 +126,7 @@ def _health_log(device: str) -> bytes | None:
         *(_GET_LOG_PAGE, 0, 0, _ALL_NAMESPACES, 0, 0, 0, log.buffer_info()[0], 0, _LOG_SIZE),
         *(words, 0, 0, 0, 0, 0, _TIMEOUT_MS, 0),
     )
-    channel = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        status = fcntl.ioctl(channel, _ADMIN_COMMAND, bytearray(command))
-    finally:
-        os.close(channel)
+    status = fcntl.ioctl(channel, _ADMIN_COMMAND, bytearray(command))
     return None if status else log.tobytes()
 
 

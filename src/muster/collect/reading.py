@@ -76,6 +76,19 @@ class Reader:
             self._complain_of(path, error)
         return None
 
+    def device(self, path: str, flags: int) -> int | None:
+        """A device file, open, for its own questions; None if it cannot be, or the root is no
+
+        live one. The caller closes it.
+        """
+        if not self.live:
+            return None
+        try:
+            return os.open(path, flags | os.O_CLOEXEC)
+        except OSError as error:
+            self.complain(path, error.strerror or str(error))
+            return None
+
     def text(self, path: str, limit: int = ATTRIBUTE_LIMIT) -> str:
         """The file as stripped text without NULs; "" if it is absent or unreadable."""
         data = self.raw(path, limit)

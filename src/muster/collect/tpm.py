@@ -50,7 +50,7 @@ def probe(root: Root) -> Tpm:
         banks = filter(None, map(_BANK.fullmatch, reader.names(folder)))
         tpm.pcr_banks = [match[1] for match in banks]
         tpm.description = reader.text(f"{folder}/device/description") or tpm.description
-        if reader.live and tpm.version == "2.0":
+        if tpm.version == "2.0":
             _ask(reader, f"/dev/tpmrm{name[3:]}", tpm)
     return tpm
 
@@ -82,10 +82,8 @@ def _dotted(number: int) -> str:
 
 
 def _ask(reader: Reader, device: str, tpm: Tpm) -> None:
-    try:
-        channel = os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        reader.complain(device, error.strerror or str(error))
+    channel = reader.device(device, os.O_RDWR | os.O_NONBLOCK)
+    if channel is None:
         return
     try:
         tpm.manufacturer = _letters(_property(channel, _MANUFACTURER).to_bytes(4, "big"))
