@@ -87,6 +87,16 @@ def test_numbers_are_read_with_sign_and_base(tmp_path: Path) -> None:
     assert reader.count("/flags", 16) == 0x1003
 
 
+def test_amounts_and_decimals_keep_to_their_bounds(tmp_path: Path) -> None:
+    (tmp_path / "size").write_text("18446744073709551615\n")
+    (tmp_path / "speed").write_text("1.5\n")
+    (tmp_path / "odd").write_text("1e9\n")
+    reader = Reader(tmp_path)
+    assert (reader.amount("/size", 1), reader.amount("/size", 512)) == ((1 << 64) - 1, 0)
+    assert [reader.decimal(f"/{name}") for name in ("speed", "odd", "no")] == [1.5, 0.0, 0.0]
+    assert [path for path, _ in complaints(reader)] == ["/size", "/odd"]
+
+
 def test_names_are_in_natural_order_and_printable(tmp_path: Path) -> None:
     for name in (b"cpu10", b"cpu2", b"a\xff", "cpu٣".encode()):
         Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text("")

@@ -11,6 +11,7 @@ from muster.wire import resources
 from muster.wire.hardware import Disk, Firmware
 from muster.wire.resources import BadDocument, DiskSummary, NicSummary, read_document, summary
 from muster.wire.section import plain
+from muster.wire.slots import Tpm
 
 
 def encoded(found: object, **more: object) -> bytes:
@@ -69,6 +70,17 @@ def test_go_writes_empty_lists_and_objects_as_null() -> None:
             "is missing",
         ),
         ({"gpu": []}, "$.resources.gpu", "must be an object, not list"),
+        (
+            {"gpu": {"cards": [{"mdev": []}]}},
+            "$.resources.gpu.cards[0].mdev",
+            "must be an object, not list",
+        ),
+        (
+            {"load": {"Average1Min": 1 << 70}},
+            "$.resources.load.Average1Min",
+            "is larger than 2^64-1",
+        ),
+        ({"load": {"Average1Min": "1"}}, "$.resources.load.Average1Min", "must be float, not str"),
         ([], "$.resources", "must be an object, not list"),
     ],
 )
@@ -129,6 +141,27 @@ def test_empty_fields_are_left_out_where_lxd_leaves_them_out() -> None:
     assert told["device_id"] == ""
     assert "wwn" not in told
     assert plain({"a": [Firmware()]}) == {"a": [{"vendor": "", "date": "", "version": ""}]}
+
+
+def test_an_extra_of_our_schema_is_read_and_another_s_left_alone() -> None:
+    ours = {"schema": "muster.extra/1", "tpm": {"present": True}, "new": 1}
+    read = read_document(encoded({}, extra=ours))
+    assert read.extra is not None
+    assert read.extra.tpm == Tpm(present=True)
+    assert read.raw["extra"] == ours
+    for other in ({"schema": "muster.extra/9", "tpm": 1}, {"tpm": 1}, None, [1]):
+        assert read_document(encoded({}, extra=other)).extra is None
+
+
+def test_a_broken_extra_of_our_schema_is_named_by_its_path() -> None:
+    with pytest.raises(BadDocument, match=r"\$\.extra\.tpm\.present: must be bool, not int"):
+        read_document(encoded({}, extra={"schema": "muster.extra/1", "tpm": {"present": 1}}))
+
+
+def test_shapes_are_compared_and_shown_by_their_fields() -> None:
+    assert Tpm(device="tpm0") == Tpm(device="tpm0")
+    assert Tpm(device="tpm0") != Tpm()
+    assert "'device': 'tpm0'" in repr(Tpm(device="tpm0"))
 
 
 TEXT = st.text("az09 .\0\n\ud800\u00e9", max_size=8)

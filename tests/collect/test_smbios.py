@@ -8,7 +8,7 @@ import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.collect import bmc, dimms, firmware, processors, smbios, supplies, tpm
+from muster.collect import bmc, cpu, dimms, firmware, processors, smbios, supplies, tpm
 from muster.collect.reading import Reader
 from muster.wire.slots import (
     CpuIdentity,
@@ -233,6 +233,19 @@ def test_processors_of_more_than_254_cores_use_the_long_fields(tmp_path: Path) -
     (slot,) = processors.probe(planted(tmp_path, structure(4, bytes(body)))).slots
     assert (slot.cores, slot.cores_enabled, slot.threads) == (384, 383, 768)
     assert (slot.status, slot.id) == ("Enabled", "")
+
+
+def test_a_processor_that_cpuinfo_does_not_name_is_named_by_smbios(tmp_path: Path) -> None:
+    body = bytearray(0x20)
+    body[0x04 - 4], body[0x07 - 4], body[0x10 - 4] = 1, 2, 3
+    table = structure(4, bytes(body), "CPU 0", "Ampere(R)", "Ampere(R) Altra(R) Processor")
+    files: trees.Files = {
+        TABLE: structure(4, bytes(0x20)) + table,
+        "/proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\n",
+        "/sys/devices/system/cpu/cpu0/topology/core_id": "0\n",
+    }
+    (socket,) = cpu.probe(trees.plant(tmp_path, files)).sockets
+    assert (socket.name, socket.vendor) == ("Ampere(R) Altra(R) Processor", "Ampere(R)")
 
 
 def test_an_empty_socket_is_listed_as_such(tmp_path: Path) -> None:

@@ -122,14 +122,12 @@ def _read(channel: int, index: int, size: int) -> bytes:
     """The memory at `index`, by its own password, which is empty: the owner's may be set."""
     session = struct.pack(">IIHBH", 9, _PASSWORD, 0, 0, 0)
     data = b""
-    while len(data) < size:
-        wanted = min(_CHUNK, size - len(data))
+    for start in range(0, size, _CHUNK):
+        wanted = min(_CHUNK, size - start)
         handles = struct.pack(">II", index, index)
-        part = struct.pack(">HH", wanted, len(data))
+        part = struct.pack(">HH", wanted, start)
         answer = _command(channel, _READ, handles + session + part, _SESSIONS)
         (length,) = struct.unpack_from(">4xH", answer)
-        if not length:
-            break
         data += answer[6 : 6 + length]
     return data
 
