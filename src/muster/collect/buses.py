@@ -38,7 +38,7 @@ class Names:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._tables: dict[str, bytes] = {}
-        self._found: dict[tuple[str, str, str], tuple[str, str]] = {}
+        self._vendors: dict[tuple[str, str], bytes] = {}
 
     def pci(self, vendor_id: str, product_id: str) -> tuple[str, str]:
         """Of two identifiers as "15b3"."""
@@ -49,12 +49,13 @@ class Names:
         return self._look_up("usb", vendor_id, product_id)
 
     def _look_up(self, bus: str, vendor_id: str, product_id: str) -> tuple[str, str]:
-        key = (bus, vendor_id, product_id)
-        if key not in self._found:
-            well_formed = _IDENTIFIER.fullmatch(vendor_id) and _IDENTIFIER.fullmatch(product_id)
-            table = self._table(bus) if well_formed else b""
-            self._found[key] = _search(table, vendor_id, product_id)
-        return self._found[key]
+        if not (_IDENTIFIER.fullmatch(vendor_id) and _IDENTIFIER.fullmatch(product_id)):
+            return "", ""
+        if (bus, vendor_id) not in self._vendors:
+            self._vendors[bus, vendor_id] = _section(self._table(bus), vendor_id)
+        section = self._vendors[bus, vendor_id]
+        product = section.find(f"\n\t{product_id}  ".encode())
+        return _name(section, 6), _name(section, product + 8) if product >= 0 else ""
 
     def _table(self, bus: str) -> bytes:
         if bus not in self._tables:
@@ -63,17 +64,13 @@ class Names:
         return self._tables[bus]
 
 
-def _search(table: bytes, vendor_id: str, product_id: str) -> tuple[str, str]:
-    """Lines "VVVV  name", and below each its products' as "<TAB>PPPP  name"."""
-    start = table.find(f"\n{vendor_id}  ".encode())
-    if start < 0:
-        return "", ""
-    below = table.find(b"\n", start + 1)
-    next_vendor = _NEXT_VENDOR.search(table, below)
-    product = table.find(
-        f"\n\t{product_id}  ".encode(), below, next_vendor.start() if next_vendor else len(table)
-    )
-    return _name(table, start + 7), _name(table, product + 8) if product >= 0 else ""
+def _section(table: bytes, vendor_id: str) -> bytes:
+    """The line "VVVV  name" and those below it, its products' as "<TAB>PPPP  name"."""
+    start = table.find(f"\n{vendor_id}  ".encode()) + 1
+    if not start:
+        return b""
+    following = _NEXT_VENDOR.search(table, start)
+    return table[start : following.start() if following else len(table)]
 
 
 def _name(table: bytes, start: int) -> str:

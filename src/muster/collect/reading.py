@@ -69,7 +69,10 @@ class Reader:
     def head(self, path: str, size: int) -> bytes | None:
         """The first `size` bytes of a regular file; None if it is absent or unreadable."""
         try:
-            return _first_bytes(self._place(path), size)
+            place = self._place(path)
+            if self.live and path.startswith("/sys/"):
+                return _read(place, size)
+            return _first_bytes(place, size)
         except _Unreadable as why:
             self.complain(path, str(why))
         except OSError as error:
@@ -246,9 +249,15 @@ def _resolve(place: str) -> str:
 def _first_bytes(place: str, size: int) -> bytes:
     """Opening a FIFO waits, opening a tape rewinds it: look before opening, and again after."""
     _regular(os.stat(place))
+    return _read(place, size, look=True)
+
+
+def _read(place: str, size: int, *, look: bool = False) -> bytes:
+    """`look` again after opening; sysfs has nothing but attributes, and needs it not."""
     handle = os.open(place, _FLAGS)
     try:
-        _regular(os.fstat(handle))
+        if look:
+            _regular(os.fstat(handle))
         chunks: list[bytes] = []
         while size > 0 and (chunk := os.read(handle, size)):
             chunks.append(chunk)

@@ -56,6 +56,8 @@ class Mdev(Shape):
 
 @dataclass(eq=False, repr=False)
 class GpuCard(Shape):
+    """One graphics card; on PCI, USB or, with neither address, the board."""
+
     driver: str = field(default="", metadata=OMIT)
     driver_version: str = field(default="", metadata=OMIT)
     drm: Drm | None = field(default=None, metadata=OMIT)
@@ -141,6 +143,8 @@ class PciDevice(Shape):
 
 @dataclass(eq=False, repr=False)
 class Pci(Section):
+    """All PCI functions, bridges too."""
+
     devices: list[PciDevice] = field(default_factory=list)
     total: int = 0
 
@@ -165,6 +169,8 @@ class SerialPort(Shape):
 
 @dataclass(eq=False, repr=False)
 class Serial(Section):
+    """Serial ports with a chip behind them."""
+
     devices: list[SerialPort] = field(default_factory=list)
     total: int = 0
 

@@ -17,6 +17,8 @@ API_VERSION = "1.0"
 
 @dataclass(eq=False, repr=False)
 class Cache(Shape):
+    """One cache of the socket's first processor; `type` Data, Instruction or Unified."""
+
     level: int = 0
     type: str = ""
     size: int = 0
@@ -35,6 +37,8 @@ class Thread(Shape):
 
 @dataclass(eq=False, repr=False)
 class Core(Shape):
+    """Threads that share one core; `core` repeats on some machines, threads do not."""
+
     core: int = 0
     die: int = 0
     cluster: int = 0
@@ -45,12 +49,16 @@ class Core(Shape):
 
 @dataclass(eq=False, repr=False)
 class AddressSizes(Shape):
+    """Bits that the processor puts out and translates."""
+
     physical_bits: int = 0
     virtual_bits: int = 0
 
 
 @dataclass(eq=False, repr=False)
 class Socket(Shape):
+    """One processor package; frequencies are of its first core."""
+
     name: str = field(default="", metadata=OMIT)
     vendor: str = field(default="", metadata=OMIT)
     socket: int = 0
@@ -64,6 +72,8 @@ class Socket(Shape):
 
 @dataclass(eq=False, repr=False)
 class Cpu(Section):
+    """`total` counts threads."""
+
     architecture: str = ""
     sockets: list[Socket] = field(default_factory=list)
     total: int = 0
@@ -71,6 +81,8 @@ class Cpu(Section):
 
 @dataclass(eq=False, repr=False)
 class MemoryNode(Shape):
+    """Memory of one NUMA node."""
+
     numa_node: int = 0
     hugepages_used: int = 0
     hugepages_total: int = 0
@@ -80,6 +92,8 @@ class MemoryNode(Shape):
 
 @dataclass(eq=False, repr=False)
 class Memory(Section):
+    """`total` is what is installed; huge pages are those of the default size."""
+
     nodes: list[MemoryNode] = field(default_factory=list, metadata=OMIT)
     hugepages_total: int = 0
     hugepages_used: int = 0
@@ -90,6 +104,8 @@ class Memory(Section):
 
 @dataclass(eq=False, repr=False)
 class Partition(Shape):
+    """`partition` is its number in the table."""
+
     id: str
     device: str = ""
     read_only: bool = False
@@ -137,6 +153,8 @@ class Storage(Section):
 
 @dataclass(eq=False, repr=False)
 class Firmware(Shape):
+    """BIOS or UEFI, as SMBIOS names it."""
+
     vendor: str = ""
     date: str = ""
     version: str = ""
@@ -144,6 +162,8 @@ class Firmware(Shape):
 
 @dataclass(eq=False, repr=False)
 class Chassis(Shape):
+    """`type` in the words of SMBIOS, "Rack Mount Chassis"."""
+
     vendor: str = ""
     type: str = ""
     serial: str = ""
@@ -152,6 +172,8 @@ class Chassis(Shape):
 
 @dataclass(eq=False, repr=False)
 class Motherboard(Shape):
+    """The board, as SMBIOS names it."""
+
     vendor: str = ""
     product: str = ""
     serial: str = ""

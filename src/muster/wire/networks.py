@@ -11,6 +11,8 @@ from muster.wire.section import OMIT, Section, Shape
 
 @dataclass(eq=False, repr=False)
 class Infiniband(Shape):
+    """Device nodes of an InfiniBand port: names and "major:minor"."""
+
     issm_name: str = field(default="", metadata=OMIT)
     issm_device: str = field(default="", metadata=OMIT)
     mad_name: str = field(default="", metadata=OMIT)
@@ -40,6 +42,8 @@ class Port(Shape):
 
 @dataclass(eq=False, repr=False)
 class Vdpa(Shape):
+    """The vDPA device of a card and its node."""
+
     name: str = ""
     device: str = ""
 
@@ -55,6 +59,8 @@ class Sriov(Shape):
 
 @dataclass(eq=False, repr=False)
 class Card(Shape):
+    """One PCI function, USB device or platform device with its interfaces."""
+
     driver: str = field(default="", metadata=OMIT)
     driver_version: str = field(default="", metadata=OMIT)
     ports: list[Port] = field(default_factory=list, metadata=OMIT)
@@ -72,6 +78,8 @@ class Card(Shape):
 
 @dataclass(eq=False, repr=False)
 class Network(Section):
+    """`total` counts cards and, inside them, virtual functions."""
+
     cards: list[Card] = field(default_factory=list)
     total: int = 0
 
@@ -88,6 +96,8 @@ class Address(Shape):
 
 @dataclass(eq=False, repr=False)
 class Counters(Shape):
+    """Since the interface exists."""
+
     bytes_received: int = 0
     bytes_sent: int = 0
     packets_received: int = 0
@@ -96,6 +106,8 @@ class Counters(Shape):
 
 @dataclass(eq=False, repr=False)
 class Bond(Shape):
+    """Delays and intervals are milliseconds."""
+
     mode: str = ""
     transmit_policy: str = ""
     up_delay: int = 0
@@ -107,6 +119,8 @@ class Bond(Shape):
 
 @dataclass(eq=False, repr=False)
 class Bridge(Shape):
+    """`upper_devices` are its ports; LXD calls them so."""
+
     id: str = ""
     stp: bool = False
     forward_delay: int = 0
@@ -117,12 +131,16 @@ class Bridge(Shape):
 
 @dataclass(eq=False, repr=False)
 class Vlan(Shape):
+    """An interface tagged with `vid` on top of another."""
+
     lower_device: str = ""
     vid: int = 0
 
 
 @dataclass(eq=False, repr=False)
 class NetworkState(Shape):
+    """One interface of the running system."""
+
     addresses: list[Address] = field(default_factory=list)
     counters: Counters = field(default_factory=Counters)
     hwaddr: str = ""

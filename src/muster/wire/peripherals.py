@@ -81,6 +81,8 @@ class NicDriver(Shape):
 
 @dataclass(eq=False, repr=False)
 class Nics(Section):
+    """All interfaces of hardware."""
+
     interfaces: list[NicDriver] = field(default_factory=list, metadata=OMIT)
 
 
@@ -125,6 +127,8 @@ class Health(Shape):
 
 @dataclass(eq=False, repr=False)
 class DiskHealth(Section):
+    """All disks of hardware."""
+
     disks: list[Health] = field(default_factory=list, metadata=OMIT)
 
 
@@ -147,6 +151,8 @@ class RaidController(Shape):
 
 @dataclass(eq=False, repr=False)
 class RaidControllers(Section):
+    """All that PCI class or driver give away."""
+
     controllers: list[RaidController] = field(default_factory=list, metadata=OMIT)
 
 
@@ -177,6 +183,8 @@ class Enclosure(Shape):
 
 @dataclass(eq=False, repr=False)
 class Enclosures(Section):
+    """All that the ses driver found."""
+
     enclosures: list[Enclosure] = field(default_factory=list, metadata=OMIT)
 
 
@@ -197,4 +205,6 @@ class Accelerator(Shape):
 
 @dataclass(eq=False, repr=False)
 class Accelerators(Section):
+    """All of PCI class 0x12."""
+
     devices: list[Accelerator] = field(default_factory=list, metadata=OMIT)

@@ -62,6 +62,8 @@ class EdacDimm(Shape):
 
 @dataclass(eq=False, repr=False)
 class Dimms(Section):
+    """Memory slots, and what EDAC counted."""
+
     arrays: list[MemoryArray] = field(default_factory=list, metadata=OMIT)
     slots: list[Dimm] = field(default_factory=list, metadata=OMIT)
     errors_counted: list[EdacDimm] = field(default_factory=list, metadata=OMIT)
@@ -221,4 +223,6 @@ class PowerSupply(Shape):
 
 @dataclass(eq=False, repr=False)
 class PowerSupplies(Section):
+    """Bays that SMBIOS knows."""
+
     supplies: list[PowerSupply] = field(default_factory=list, metadata=OMIT)
