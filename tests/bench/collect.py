@@ -1,9 +1,10 @@
 """`make bench-collect`: our whole survey against LXD's answer on this machine, medians.
 
 The last line printed is one JSON object. Ours is the whole process as a machine starts it: the
-interpreter, the packed agent, the document. LXD's is one GET to its running daemon, so its start
-is not counted. They take turns, so that other load on the machine weighs on both alike. `cold`
-is ours with the page cache dropped before. CPU times are of all threads, user and system.
+interpreter, the agent that has unpacked and compiled itself, the document. LXD's is one GET to its
+running daemon, so its start is not counted. They take turns, so that other load on the machine
+weighs on both alike. `cold` is ours with the page cache dropped before. CPU times are of all
+threads, user and system.
 """
 
 import json
@@ -19,8 +20,10 @@ from pathlib import Path
 
 from tests.oracle.daemon import Daemon
 
+from muster.agent.bytecode import compiling, unfold
 from muster.metadata import pack
 
+PYTHON = "/usr/bin/python3"
 TURNS = 25
 COLD_TURNS = 5
 _DROP = Path("/proc/sys/vm/drop_caches")
@@ -31,11 +34,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="muster-bench-") as folder:
         agent = Path(folder) / "agent.pyz"
         agent.write_bytes(pack.packed())
+        home = Path(unfold(str(agent), Path(folder)))
+        # By the interpreter that will run it, which need not be the one that runs this.
+        words = [PYTHON if word == sys.executable else word for word in compiling(home)]
+        subprocess.run(words, check=True)
         data = Path(folder) / "lxd"
         data.mkdir()
         with Daemon(data) as lxd:
-            figures = _compare(agent, lxd)
-        figures["ours_cold_ms"] = _cold(agent)
+            figures = _compare(home, lxd)
+        figures["ours_cold_ms"] = _cold(home)
+        zipped = _median([_wall_ms(lambda: _survey(agent)) for _ in range(TURNS)])
+        print(f"from the zip, compiled at each start: {zipped} ms", file=sys.stderr)
     figures["ratio"] = round(figures["ours_wall_ms"] / figures["lxd_wall_ms"], 3)
     order = "ours_wall_ms ours_cpu_ms ours_cold_ms lxd_wall_ms lxd_cpu_ms ratio".split()
     print(json.dumps({name: figures[name] for name in order}))
@@ -79,7 +88,7 @@ def _cold(agent: Path) -> float | None:
 
 
 def _survey(agent: Path) -> None:
-    words = ["/usr/bin/python3", "-I", "-S", str(agent), "collect"]
+    words = [PYTHON, "-I", "-S", str(agent), "collect"]
     subprocess.run(words, stdout=subprocess.DEVNULL, check=True, timeout=60)
 
 
