@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup image demo test check lint unit e2e serve bench-boot bench-collect schema format clean
+.PHONY: help setup image demo test check lint unit e2e serve bench-boot bench-collect coverage schema format clean
 
 help: ## Print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -53,6 +53,11 @@ bench-boot: image ## Seconds from power-on to each phase; the last line is JSON
 
 bench-collect: setup ## Our survey against LXD's on this machine; the last line is JSON
 	$(BIN)/python -m tests.bench.collect
+
+coverage: setup ## Every line of collect and wire is run by their tests
+	mkdir -p build
+	$(BIN)/coverage run -m pytest -q tests/collect tests/wire
+	$(BIN)/coverage report
 
 schema: setup ## Write docs/resources.schema.json from the dataclasses
 	$(BIN)/python -m muster.wire.schema > docs/resources.schema.json
