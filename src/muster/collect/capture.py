@@ -10,10 +10,10 @@ import json
 import os
 import stat
 import tarfile
-from dataclasses import dataclass, field
 
 from muster.collect.document import document
 from muster.collect.redact import Redaction, small_pci_ids, without_addresses
+from muster.wire.shape import dataclass, field
 
 FORMAT = "muster.capture/1"
 NOTE = "capture.json"

@@ -139,7 +139,9 @@ class Reader:
     def names(self, path: str) -> list[str]:
         """What a directory holds, in natural order (cpu2 before cpu10)."""
         try:
-            with os.scandir(self._place(path, listed=True)) as entries:
+            if self._watch:
+                self._watch(path, listed=True)
+            with os.scandir(self._place(path)) as entries:
                 found = [entry.name for entry in islice(entries, ENTRIES_LIMIT)]
         except _Unreadable as why:
             self.complain(path, str(why))
@@ -224,11 +226,11 @@ class Reader:
         """The machine's name for its instruction set, as `uname -m`; "" if a tree is silent."""
         return os.uname().machine if self.live else self.text("/proc/sys/kernel/arch")
 
-    def _place(self, path: str, *, listed: bool = False) -> str:
+    def _place(self, path: str) -> str:
         """Where `path` is on this host. A recorded tree must not show us the host's own files."""
         place = self._root + path
         if self._watch:
-            self._watch(path, listed=listed)
+            self._watch(path, listed=False)
         if self.live:
             return place
         real = _resolve(place)
