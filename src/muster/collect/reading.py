@@ -52,6 +52,8 @@ class Reader:
         self.live = real == "/"
         self.complaints: list[Complaint] = []
         self._root = "" if self.live else real
+        # A root may want to know what is looked at: capture.py's does.
+        self._watch = getattr(root, "watch", None)
 
     def complain(self, path: str, reason: str) -> None:
         """Note that `path` could not be read; beyond `COMPLAINTS_LIMIT` they are dropped."""
@@ -140,6 +142,8 @@ class Reader:
     def names(self, path: str) -> list[str]:
         """What a directory holds, in natural order (cpu2 before cpu10)."""
         try:
+            if self._watch:
+                self._watch(path, listed=True)
             with os.scandir(self._place(path)) as entries:
                 found = [entry.name for entry in islice(entries, ENTRIES_LIMIT)]
         except _Unreadable as why:
@@ -163,6 +167,8 @@ class Reader:
     def link(self, path: str) -> str:
         """The last part of where a symbolic link points, dangling or not; "" if there is none."""
         folder, _, last = path.rpartition("/")
+        if self._watch:
+            self._watch(path, listed=False)
         try:
             target = os.readlink(f"{self._place(folder)}/{last}")
         except _Unreadable as why:
@@ -226,6 +232,8 @@ class Reader:
     def _place(self, path: str) -> str:
         """Where `path` is on this host. A recorded tree must not show us the host's own files."""
         place = self._root + path
+        if self._watch:
+            self._watch(path, listed=False)
         if self.live:
             return place
         real = _resolve(place)
