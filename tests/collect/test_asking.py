@@ -187,7 +187,9 @@ class FakeBmc:
 
     def ioctl(self, _channel: int, request: int, question: bytes | bytearray) -> int:
         if request == 0x8028690D:
-            _, _, number, function, command, size, place = struct.unpack("@PIlBBHP", question)
+            to, length, number, function, command, size, place = struct.unpack("@PIlBBHP", question)
+            # ipmi_validate_addr() of the kernel: the whole structure, and the BMC's channel.
+            assert ctypes.string_at(to, length) == struct.pack("=ihBx", 0x0C, 0x0F, 0)
             data = ctypes.string_at(place, size) if size else b""
             answer = self.answers.get((function, command, *data), b"\xc1")
             if answer != b"silence":

@@ -248,10 +248,12 @@ def test_serial_ports_on_board_usb_and_pci_are_told_apart(tmp_path: Path) -> Non
         f"{stick}/product": "FT232R\n",
         f"{stick}/1-3:1.1/x": "",
         f"{port}/x": "",
-        f"{pnp}/x": "",
+        f"{pnp}/00:04:0/00:04:0.0/x": "",
     }
     links = {
-        "/sys/class/tty/ttyS0/device": pnp,
+        "/sys/class/tty/ttyS0/device": f"{pnp}/00:04:0/00:04:0.0",
+        f"{pnp}/00:04:0/driver": "/sys/bus/serial-base/drivers/ctrl",
+        f"{pnp}/00:04:0/00:04:0.0/driver": "/sys/bus/serial-base/drivers/port",
         "/sys/class/tty/ttyS1/device": "/sys/devices/platform/serial8250",
         "/sys/class/tty/ttyS4/device": "/sys/devices/pci0000:00/0000:05:00.0",
         "/sys/class/tty/ttyUSB0/device": port,

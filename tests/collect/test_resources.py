@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from muster.wire import resources
 from muster.wire.hardware import Disk, Firmware
+from muster.wire.peripherals import Health
 from muster.wire.resources import BadDocument, DiskSummary, NicSummary, read_document, summary
 from muster.wire.section import plain
 from muster.wire.slots import Tpm
@@ -140,6 +141,7 @@ def test_empty_fields_are_left_out_where_lxd_leaves_them_out() -> None:
     assert told["rotational"] is False
     assert told["device_id"] == ""
     assert "wwn" not in told
+    assert plain(Health("sda", media_errors=0)) == {"disk": "sda", "media_errors": 0}
     assert plain({"a": [Firmware()]}) == {"a": [{"vendor": "", "date": "", "version": ""}]}
 
 

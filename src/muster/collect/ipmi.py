@@ -11,7 +11,8 @@ import struct
 
 DEVICES = ("/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0")
 ANSWER_SECONDS = 3.0
-_ADDRESS = struct.pack("@ihB", 0x0C, 0x0F, 0)  # The system interface, channel of the BMC, LUN 0.
+# The system interface, the channel of the BMC itself, LUN 0; with its padding, or it is refused.
+_ADDRESS = struct.pack("@ihBx", 0x0C, 0x0F, 0)
 _REQUEST = "@PIlBBHP"
 _ANSWER = "@iPIlBBHP"
 _ANSWER_SIZE = 272  # IPMI_MAX_MSG_LENGTH

@@ -6,7 +6,7 @@ Incus lists only what has a link below /dev/serial, which ports on the board nev
 
 from collections.abc import Iterator
 
-from muster.collect.buses import Names, driver_of, identify, pci_folder, usb_folder
+from muster.collect.buses import Names, identify, pci_folder, usb_folder
 from muster.collect.reading import Reader, Root
 from muster.wire.devices import PciDevice, Serial, SerialPort
 
@@ -37,11 +37,11 @@ def _read_ports(reader: Reader, names: Names) -> Iterator[SerialPort]:
 def _read_port(reader: Reader, names: Names, name: str) -> SerialPort:
     folder = f"{_TTY}/{name}"
     real = reader.real(f"{folder}/device")
-    driver = reader.link(f"{folder}/device/driver")
-    port = SerialPort(id=name, device=reader.text(f"{folder}/dev"), driver=driver)
     usb, pci = usb_folder(reader, real), pci_folder(real)
+    above = usb or pci.rpartition("/")[0] or "/sys/devices"
+    driver = _nearest_driver(reader, real, above)
+    port = SerialPort(id=name, device=reader.text(f"{folder}/dev"), driver=driver)
     if usb:
-        port.driver = _nearest_driver(reader, real, usb)
         port.vendor_id = reader.text(f"{usb}/idVendor")
         port.product_id = reader.text(f"{usb}/idProduct")
         vendor, product = names.usb(port.vendor_id, port.product_id)
@@ -55,11 +55,14 @@ def _read_port(reader: Reader, names: Names, name: str) -> SerialPort:
     return port
 
 
-def _nearest_driver(reader: Reader, real: str, usb: str) -> str:
-    """The driver of the tty (usb-serial port), else of the interface below the USB device."""
-    while len(real) > len(usb):
-        driver, _ = driver_of(reader, real)
-        if driver:
+def _nearest_driver(reader: Reader, real: str, above: str) -> str:
+    """The driver of the port, or of what it is a part of, up to but without `above`.
+
+    Linux 6.5 put a bus between chip and port whose drivers are called "ctrl" and "port".
+    """
+    while len(real) > len(above):
+        driver = reader.link(f"{real}/driver")
+        if driver and driver not in ("ctrl", "port"):
             return driver
         real = real.rpartition("/")[0]
     return ""

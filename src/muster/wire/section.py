@@ -6,9 +6,7 @@ document; that keeps `typing` (2.5 ms of start-up) out of the collector. Equalit
 from `Shape`, the constructor from shape.py.
 """
 
-from collections.abc import Mapping
-
-from muster.wire.shape import dataclass, field, fields_of
+from muster.wire.shape import Field, dataclass, field, fields_of
 
 OMIT = {"omit": True}
 """Metadata of a field that is left out when empty, as LXD does."""
@@ -55,11 +53,12 @@ def plain(value: object) -> object:
     return {
         spec.metadata.get("as", name): plain(getattr(value, name))
         for name, spec in fields.items()
-        if not _left_out(getattr(value, name), spec.metadata)
+        if not _left_out(getattr(value, name), spec)
     }
 
 
-def _left_out(item: object, metadata: Mapping[str, object]) -> bool:
-    """False is a statement, not an absence: only empty text, 0, null and empty lists go."""
-    empty = not item and item is not False
-    return "apart" in metadata or ("omit" in metadata and empty)
+def _left_out(item: object, spec: Field) -> bool:
+    """What may be null is left out when it is: 0 and False are statements then, not absences."""
+    if "omit" in spec.metadata:
+        return item is None if spec.default is None else not item
+    return "apart" in spec.metadata
