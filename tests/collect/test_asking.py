@@ -630,6 +630,9 @@ def test_a_program_that_is_not_there_is_an_error_in_its_place() -> None:
     found = running.outputs([["/no/such/program"], ["/bin/echo", "x"]], 60)
     assert isinstance(found[0], FileNotFoundError)
     assert found[1] == b"x\n"
+    started = time.monotonic()
+    assert isinstance(running.outputs([["/no/such/program"]], 60)[0], FileNotFoundError)
+    assert time.monotonic() - started < 30
 
 
 def test_a_program_that_does_not_end_is_killed_at_the_limit() -> None:

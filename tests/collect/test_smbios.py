@@ -62,6 +62,46 @@ def test_handles_types_and_lengths_are_dmidecode_s(guest: Path) -> None:
     assert len(found) == 11
 
 
+# DSP0134 7.2 to 7.4: where the texts are that /sys/class/dmi/id has too.
+TEXTS = {
+    1: {
+        "Manufacturer": 0x04,
+        "Product Name": 0x05,
+        "Version": 0x06,
+        "Serial Number": 0x07,
+        "SKU Number": 0x19,
+        "Family": 0x1A,
+    },
+    2: {
+        "Manufacturer": 0x04,
+        "Product Name": 0x05,
+        "Version": 0x06,
+        "Serial Number": 0x07,
+        "Asset Tag": 0x08,
+        "Location In Chassis": 0x0A,
+    },
+    3: {"Manufacturer": 0x04, "Version": 0x06, "Serial Number": 0x07, "Asset Tag": 0x08},
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_every_text_of_system_board_and_chassis_is_dmidecode_s(guest: Path, kind: int) -> None:
+    (item,) = (found for found in smbios.structures(Reader(guest)) if found.type == kind)
+    (told,) = of_type(kind)
+    texts = {key: item.text(place) for key, place in TEXTS[kind].items()}
+    assert texts == {key: told[key] for key in texts}
+
+
+def test_capacity_and_range_are_dmidecode_s(guest: Path) -> None:
+    (item,) = (found for found in smbios.structures(Reader(guest)) if found.type == 19)
+    (told,) = of_type(19)
+    start, end = item.number(0x04, 4) * 1024, (item.number(0x08, 4) + 1) * 1024
+    assert f"0x{start:011X}" == told["Starting Address"]
+    assert f"0x{end - 1:011X}" == told["Ending Address"]
+    assert f"0x{item.number(0x0C, 2):04X}" == told["Physical Array Handle"]
+    assert str(item.number(0x0E)) == told["Partition Width"]
+
+
 def mebibytes(text: str) -> int:
     number, _, unit = text.partition(" ")
     return int(number) << {"kB": 10, "MB": 20, "GB": 30}[unit]

@@ -51,7 +51,8 @@ def outputs(commands: list[list[str]], seconds: float) -> list[bytes | Exception
                 running[number] = _start(command)
             except OSError as error:
                 found[number] = error
-        _listen(running, found, deadline)
+        if running:
+            _listen(running, found, deadline)
     for child in running.values():
         _end(child)
     return found
