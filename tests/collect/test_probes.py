@@ -4,7 +4,8 @@ import pytest
 import trees
 
 from muster.collect import cpu, interfaces, memory, network, storage, system, writes
-from muster.wire.hardware import AddressSizes, Bond, Bridge, Cache, Infiniband, Vlan
+from muster.wire.hardware import AddressSizes, Cache
+from muster.wire.networks import Bond, Bridge, Infiniband, Vlan
 
 
 def test_a_core_is_told_by_its_threads_and_not_by_its_number(server: Path) -> None:

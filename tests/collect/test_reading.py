@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from muster.collect import reading
-from muster.collect.reading import Reader, pci_folder, pci_names, udev_unescape, usb_address
+from muster.collect.buses import Names, pci_folder, usb_address
+from muster.collect.reading import Reader, udev_unescape
 
 
 def complaints(reader: Reader) -> list[tuple[str, str]]:
@@ -145,12 +146,13 @@ def test_pci_ids_are_searched_by_vendor_then_product(tmp_path: Path) -> None:
         "# ids\n15b3  Mellanox\n\t1014  MT27700\n\t\t15b3 0001  sub\n\t1015  MT27710\n1af4  Red\n"
     )
     (tmp_path / "usr/share/misc/pci.ids").write_text(table)
-    reader = Reader(tmp_path)
-    assert pci_names(reader, "15b3", "1015") == ("Mellanox", "MT27710")
-    assert pci_names(reader, "15b3", "9999") == ("Mellanox", "")
-    assert pci_names(reader, "1af4", "1000") == ("Red", "")
-    assert pci_names(reader, "ffff", "0001") == ("", "")
-    assert pci_names(reader, "", "") == ("", "")
+    names = Names(Reader(tmp_path))
+    assert names.pci("15b3", "1015") == ("Mellanox", "MT27710")
+    assert names.pci("15b3", "9999") == ("Mellanox", "")
+    assert names.pci("1af4", "1000") == ("Red", "")
+    assert names.pci("ffff", "0001") == ("", "")
+    assert names.pci("", "") == ("", "")
+    assert names.usb("15b3", "1015") == ("", "")
 
 
 def test_the_live_machine_names_its_architecture() -> None:

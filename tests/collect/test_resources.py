@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.wire import resources
-from muster.wire.hardware import Disk, Firmware, plain
+from muster.wire.hardware import Disk, Firmware
 from muster.wire.resources import BadDocument, DiskSummary, NicSummary, read_document, summary
+from muster.wire.section import plain
 
 
 def encoded(found: object, **more: object) -> bytes:
@@ -41,13 +42,13 @@ def test_go_writes_empty_lists_and_objects_as_null() -> None:
         "usb": {"devices": [{"interfaces": None}], "total": 1},
         "system": {"firmware": None, "chassis": None, "motherboard": None},
         "cpu": {"sockets": None},
-        "gpu": None,
+        "gpu": {"cards": None, "total": 0},
     }
     networks = {"br0": {"bridge": {"upper_devices": None}, "bond": {"lower_devices": None}}}
     read = read_document(encoded(found, networks=networks, environment=None))
     assert read.resources.network.cards[0].ports == []
     assert read.resources.system.firmware is None
-    assert read.resources.gpu == {}
+    assert read.resources.gpu.cards == []
     assert read.networks["br0"].bridge is not None
     assert read.networks["br0"].bridge.upper_devices == []
     assert read.environment == {}

@@ -9,10 +9,13 @@ import re
 from dataclasses import dataclass, field
 
 from muster.collect.reading import FILE_LIMIT, Reader, Root
+from muster.collect.smbios import structures
 from muster.wire.hardware import AddressSizes, Cache, Core, Cpu, Socket, Thread
 
 _CPUS = "/sys/devices/system/cpu"
 _NODES = "/sys/devices/system/node"
+# DSP0134 7.5.
+_PROCESSOR, _MANUFACTURER, _VERSION = 4, 0x07, 0x10
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _CACHE_SIZE = re.compile(r"([0-9]{1,12})([KMG]?)")
 _ADDRESS_SIZES = re.compile(r"([0-9]{1,4}) bits physical, ([0-9]{1,4}) bits virtual")
@@ -44,6 +47,8 @@ def probe(root: Root) -> Cpu:
     reader = Reader(root)
     infos = _read_cpuinfo(reader)
     places = _read_places(reader)
+    if not any(info.get("model name") or info.get("cpu") for info in infos.values()):
+        _name_by_smbios(reader, infos, [place.cpu for place in places])
     packages: dict[int, _Package] = {}
     for place in places:
         package = packages.setdefault(place.socket, _Package(place.cpu))
@@ -59,6 +64,17 @@ def probe(root: Root) -> Cpu:
         sockets=[_socket(reader, number, packages[number], infos) for number in sorted(packages)],
         total=len(places),
     )
+
+
+def _name_by_smbios(reader: Reader, infos: dict[int, _Info], cpus: list[int]) -> None:
+    """ARM's cpuinfo has numbers only; SMBIOS type 4 has maker and name (LXD does the same)."""
+    slots = (item for item in structures(reader) if item.type == _PROCESSOR)
+    slot = next((item for item in slots if item.text(_VERSION)), None)
+    if slot:
+        for cpu in cpus:
+            info = infos.setdefault(cpu, {})
+            info["model name"] = slot.text(_VERSION)
+            info.setdefault("vendor_id", slot.text(_MANUFACTURER))
 
 
 def _read_places(reader: Reader) -> list[_Place]:

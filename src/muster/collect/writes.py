@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 
 from muster.collect.reading import Reader, Root
-from muster.wire.hardware import Section
+from muster.wire.section import Section
 
 _BLOCK = "/sys/block"
 
@@ -33,4 +33,4 @@ def _sectors(reader: Reader, path: str) -> int | None:
     if len(fields) < 7 or not (fields[6].isascii() and fields[6].isdecimal()):
         reader.complain(path, "has no count of sectors written in field 7")
         return None
-    return int(fields[6][:20])
+    return int(fields[6][:18])

@@ -6,11 +6,14 @@ unknown keys stay in `Document.raw`. Go writes an empty list as null, so null st
 """
 
 import json
+import math
 import types
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, field
 
-from muster.wire.hardware import API_VERSION, Cpu, Disk, NetworkState, Port, Resources
+from muster.wire.extra import EXTRA_SCHEMA, Extra
+from muster.wire.hardware import API_VERSION, Cpu, Disk, Resources
+from muster.wire.networks import NetworkState, Port
 
 DOCUMENT_LIMIT = 50 * 1024 * 1024
 """Bytes. A machine of 1024 threads and 500 disks stays under 5 MiB."""
@@ -31,14 +34,17 @@ class BadDocument(ValueError):
 
 @dataclass
 class Document:
-    """What `50-maas-01-commissioning` prints. `raw` is the whole of it, unknown keys included."""
+    """What `50-maas-01-commissioning` prints. `raw` is the whole of it, unknown keys included.
+
+    `extra` is null in a document without one, or with one of a schema that we do not know.
+    """
 
     api_version: str
     resources: Resources
     api_extensions: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     networks: dict[str, NetworkState] = field(default_factory=dict)
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: Extra | None = None
     raw: dict[str, object] = field(default_factory=dict)
 
 
@@ -84,7 +90,10 @@ class Summary:
 def read_document(data: bytes) -> Document:
     """Parse `data` (UTF-8 JSON, at most `DOCUMENT_LIMIT` bytes); raises BadDocument."""
     raw = _load(data)
-    document = _shape(Document, {**raw, "raw": raw}, "$")
+    extra = raw.get("extra")
+    known = isinstance(extra, dict) and extra.get("schema") == EXTRA_SCHEMA
+    given = {**raw, "extra": extra if known else None, "raw": raw}
+    document = _shape(Document, given, "$")
     assert isinstance(document, Document)
     if document.api_version != API_VERSION:
         raise BadDocument("$.api_version", f"is {document.api_version!r}, must be {API_VERSION!r}")
@@ -194,20 +203,31 @@ def _shape(kind: object, value: object, path: str) -> object:
     for name, spec in fields.items():
         if "apart" in spec.metadata:
             continue
-        if name in value:
-            given[name] = _read(spec.type, value[name], f"{path}.{name}")
+        key = spec.metadata.get("as", name)
+        if key in value:
+            given[name] = _read(spec.type, value[key], f"{path}.{key}")
         elif spec.default is MISSING and spec.default_factory is MISSING:
             raise BadDocument(f"{path}.{name}", "is missing")
     return kind(**given)  # type: ignore[operator]
 
 
 def _scalar(kind: object, value: object, path: str) -> object:
+    if kind is float and type(value) in (int, float):
+        return _float(value, path)
     if type(value) is not kind:
         wanted = getattr(kind, "__name__", str(kind))
         raise BadDocument(path, f"must be {wanted}, not {_kind_of(value)}")
     if isinstance(value, int) and not 0 <= value <= _NUMBER_LIMIT:
         raise BadDocument(path, f"{value} is outside 0 to 2^64-1")
     return value
+
+
+def _float(value: object, path: str) -> float:
+    """JSON writes 480.0 as 480 too; 1e999 would be infinite."""
+    assert isinstance(value, int | float)
+    if not math.isfinite(value) or abs(value) > _NUMBER_LIMIT:
+        raise BadDocument(path, "is larger than 2^64-1")
+    return float(value)
 
 
 def _kind_of(value: object) -> str:
