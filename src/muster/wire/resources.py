@@ -14,11 +14,13 @@ from dataclasses import MISSING, Field, dataclass, field
 from muster.wire.extra import EXTRA_SCHEMA, Extra
 from muster.wire.hardware import API_VERSION, Cpu, Disk, Resources
 from muster.wire.networks import NetworkState, Port
+from muster.wire.section import APART
 
 DOCUMENT_LIMIT = 50 * 1024 * 1024
 """Bytes. A machine of 1024 threads and 500 disks stays under 5 MiB."""
 
-_NUMBER_LIMIT = (1 << 64) - 1
+NUMBER_LIMIT = (1 << 64) - 1
+"""LXD's integers are unsigned and of 64 bits."""
 _SIZE_LIMIT = (1 << 63) - 1
 _TEXT_LIMIT = 256
 
@@ -45,7 +47,7 @@ class Document:
     environment: dict[str, str] = field(default_factory=dict)
     networks: dict[str, NetworkState] = field(default_factory=dict)
     extra: Extra | None = None
-    raw: dict[str, object] = field(default_factory=dict)
+    raw: dict[str, object] = field(default_factory=dict, metadata=APART)
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def read_document(data: bytes) -> Document:
     raw = _load(data)
     extra = raw.get("extra")
     known = isinstance(extra, dict) and extra.get("schema") == EXTRA_SCHEMA
-    given = {**raw, "extra": extra if known else None, "raw": raw}
-    document = _shape(Document, given, "$")
+    document = _shape(Document, {**raw, "extra": extra if known else None}, "$")
     assert isinstance(document, Document)
+    document.raw = raw
     if document.api_version != API_VERSION:
         raise BadDocument("$.api_version", f"is {document.api_version!r}, must be {API_VERSION!r}")
     return document
@@ -217,7 +219,7 @@ def _scalar(kind: object, value: object, path: str) -> object:
     if type(value) is not kind:
         wanted = getattr(kind, "__name__", str(kind))
         raise BadDocument(path, f"must be {wanted}, not {_kind_of(value)}")
-    if isinstance(value, int) and not 0 <= value <= _NUMBER_LIMIT:
+    if isinstance(value, int) and not 0 <= value <= NUMBER_LIMIT:
         raise BadDocument(path, f"{value} is outside 0 to 2^64-1")
     return value
 
@@ -225,7 +227,7 @@ def _scalar(kind: object, value: object, path: str) -> object:
 def _float(value: object, path: str) -> float:
     """JSON writes 480.0 as 480 too; 1e999 would be infinite."""
     assert isinstance(value, int | float)
-    if not math.isfinite(value) or abs(value) > _NUMBER_LIMIT:
+    if not math.isfinite(value) or abs(value) > NUMBER_LIMIT:
         raise BadDocument(path, "is larger than 2^64-1")
     return float(value)
 
