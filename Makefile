@@ -27,7 +27,7 @@ demo: image ## Two virtual bare machines enlist themselves and become Ready
 	$(BIN)/muster demo
 
 test: check image ## Everything: check, then journeys with real virtual machines
-	MUSTER_TEST_REQUIRE=postgresql,image,lab $(BIN)/pytest -q -m "e2e or image or slow"
+	MUSTER_TEST_REQUIRE=postgresql,image,lab,lxd $(BIN)/pytest -q -m "e2e or image or slow"
 
 check: setup lint unit ## Lint, types, contracts, unit tests: the inner loop
 
@@ -42,7 +42,7 @@ unit: setup
 	MUSTER_TEST_REQUIRE=postgresql $(BIN)/pytest -q -n auto -m "not e2e and not image and not slow"
 
 e2e: image ## Only the journeys with virtual machines
-	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q -m e2e
+	MUSTER_TEST_REQUIRE=image,lab,lxd $(BIN)/pytest -q -m e2e
 
 serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHCP=own ...)
 	$(BIN)/muster serve --data build/data $(if $(INTERFACE),--interface $(INTERFACE)) \

@@ -39,7 +39,7 @@ _IDENTITIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "nodes": lambda item: item["numa_node"],
     "cards": lambda item: (item.get("pci_address", ""), item.get("usb_address", "")),
     "ports": lambda item: item["id"],
-    "disks": lambda item: item["id"],
+    "disks": lambda item: item.get("id") or item.get("name"),
     "partitions": lambda item: item["id"],
     "devices": lambda item: (
         item.get("pci_address") or f"{item.get('bus_address')}:{item.get('device_address')}"

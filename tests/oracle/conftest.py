@@ -17,7 +17,9 @@ def lacking() -> str:
 @pytest.fixture(scope="session")
 def lxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     if reason := lacking():
-        if "lxd" in os.environ.get("MUSTER_TEST_REQUIRE", ""):
+        # Elsewhere it is a snap, which needs systemd and a network.
+        on_debian = "ID=debian" in Path("/etc/os-release").read_text().splitlines()
+        if on_debian and "lxd" in os.environ.get("MUSTER_TEST_REQUIRE", ""):
             pytest.fail(f"MUSTER_TEST_REQUIRE names lxd, but {reason}")
         pytest.skip(reason)
     folder: Path = tmp_path_factory.mktemp("lxd")

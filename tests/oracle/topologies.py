@@ -73,8 +73,8 @@ def _download(cache: Path) -> None:
     words = {"env": os.environ | {"APT_CONFIG": str(cache / "apt.conf")}, "cwd": cache}
     for command in (["update"], ["source", "--download-only", *PACKAGES]):
         subprocess.run(["apt-get", "-qq", *command], check=True, timeout=300, **words)
-    shutil.rmtree(cache / "lists")
-    shutil.rmtree(cache / "apt", ignore_errors=True)
+    for state in ("lists", "apt"):
+        shutil.rmtree(cache / state, ignore_errors=True)
 
 
 def _take(cache: Path, package: str, folders: tuple[str, ...]) -> None:

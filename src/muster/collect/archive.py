@@ -12,7 +12,6 @@ import stat
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 ARCHIVE_LIMIT = 64 * 1024 * 1024
 """Bytes, as it comes."""
@@ -27,18 +26,16 @@ class BadArchive(ValueError):
     """Not a captured machine, or one that reaches for more than its folder; says why."""
 
 
-class _Bounded(io.RawIOBase):
+class _Bounded(gzip.GzipFile):
     """What gzip unpacks, until it becomes too much."""
 
-    def __init__(self, source: IO[bytes]) -> None:
-        self._source = source
+    def __init__(self, archive: bytes) -> None:
+        super().__init__(fileobj=io.BytesIO(archive))
         self._left = UNPACKED_LIMIT
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._source.read(self._left + 1 if size < 0 else min(size, self._left + 1))
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = -1 if size is None else size
+        data = super().read(self._left + 1 if wanted < 0 else min(wanted, self._left + 1))
         self._left -= len(data)
         if self._left < 0:
             raise BadArchive(f"unpacks to more than {UNPACKED_LIMIT} bytes")
@@ -52,10 +49,7 @@ def unpack(archive: bytes, folder: Path) -> Path:
     links: dict[str, str] = {}
     made: set[str] = set()
     try:
-        with (
-            gzip.GzipFile(fileobj=io.BytesIO(archive)) as raw,
-            tarfile.open(fileobj=_Bounded(raw), mode="r|") as tar,
-        ):
+        with _Bounded(archive) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
             for member in tar:
                 _take(tar, member, folder, links, made)
     except (tarfile.TarError, EOFError, OSError, zlib.error, OverflowError) as error:

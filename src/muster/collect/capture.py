@@ -34,7 +34,7 @@ class _Witness:
     def __fspath__(self) -> str:
         return self._root
 
-    def watch(self, path: str, listed: bool) -> None:
+    def watch(self, path: str, *, listed: bool) -> None:
         self.seen[path] = listed or self.seen.get(path, False)
 
 
@@ -45,6 +45,8 @@ class Tree:
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
+    # Listed, and opened by nobody: in the archive as empty files.
+    names: set[str] = field(default_factory=set)
     unread: dict[str, str] = field(default_factory=dict)
     size: int = 0
 
@@ -179,7 +181,7 @@ def _list(tree: Tree, place: str, real: str) -> None:
             elif entry.is_dir():
                 tree.folders.add(path)
             else:
-                tree.files.setdefault(path, b"")
+                tree.names.add(path)
 
 
 def _redacted(tree: Tree, redaction: Redaction) -> Tree:
@@ -187,21 +189,23 @@ def _redacted(tree: Tree, redaction: Redaction) -> Tree:
         files={redaction.text(path): redaction.data(path, tree.files[path]) for path in tree.files},
         links={redaction.text(path): redaction.text(to) for path, to in tree.links.items()},
         folders={redaction.text(path) for path in tree.folders},
+        names={redaction.text(path) for path in tree.names},
     )
 
 
 def _pack(tree: Tree) -> bytes:
     """One order and no times or owners: the same machine gives the same bytes."""
     out = io.BytesIO()
+    files = dict.fromkeys(tree.names, b"") | tree.files
     with tarfile.open(fileobj=out, mode="w:gz", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted({*tree.files, *tree.links, *tree.folders}):
+        for path in sorted({*files, *tree.links, *tree.folders}):
             member = tarfile.TarInfo(path)
             if path in tree.links:
                 member.type, member.linkname = tarfile.SYMTYPE, tree.links[path]
                 tar.addfile(member)
-            elif path in tree.files:
-                member.size = len(tree.files[path])
-                tar.addfile(member, io.BytesIO(tree.files[path]))
+            elif path in files:
+                member.size = len(files[path])
+                tar.addfile(member, io.BytesIO(files[path]))
             else:
                 member.type, member.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(member)

@@ -150,7 +150,7 @@ class Reader:
         """The last part of where a symbolic link points, dangling or not; "" if there is none."""
         folder, _, last = path.rpartition("/")
         if self._watch:
-            self._watch(path, False)
+            self._watch(path, listed=False)
         try:
             target = os.readlink(f"{self._place(folder)}/{last}")
         except _Unreadable as why:
@@ -215,7 +215,7 @@ class Reader:
         """Where `path` is on this host. A recorded tree must not show us the host's own files."""
         place = self._root + path
         if self._watch:
-            self._watch(path, listed)
+            self._watch(path, listed=listed)
         if self.live:
             return place
         real = _resolve(place)
