@@ -6,11 +6,11 @@ big.LITTLE and RISC-V, where LXD 5.0.2 merges 64 cores into 4.
 """
 
 import re
-from dataclasses import dataclass, field
 
 from muster.collect.reading import FILE_LIMIT, Reader, Root
 from muster.collect.smbios import structures
 from muster.wire.hardware import AddressSizes, Cache, Core, Cpu, Socket, Thread
+from muster.wire.shape import dataclass, field
 
 _CPUS = "/sys/devices/system/cpu"
 _NODES = "/sys/devices/system/node"

@@ -8,7 +8,6 @@ a schema of its own. A probe that fails leaves an empty section and says so ther
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from muster.collect import (
     accelerators,
@@ -52,6 +51,7 @@ from muster.wire.peripherals import (
     RaidControllers,
 )
 from muster.wire.section import Complaint, Section, Shape, plain
+from muster.wire.shape import dataclass
 from muster.wire.slots import Bmc, BootFirmware, Dimms, PowerSupplies, Processors, Tpm
 
 # The extensions that MAAS's machine-resources announces (its consumer requires five of them).

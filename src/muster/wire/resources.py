@@ -9,12 +9,13 @@ import json
 import math
 import types
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, field
+from dataclasses import dataclass as record
 
 from muster.wire.extra import EXTRA_SCHEMA, Extra
 from muster.wire.hardware import API_VERSION, Cpu, Disk, Resources
 from muster.wire.networks import NetworkState, Port
 from muster.wire.section import APART
+from muster.wire.shape import dataclass, field, fields_of
 
 DOCUMENT_LIMIT = 50 * 1024 * 1024
 """Bytes. A machine of 1024 threads and 500 disks stays under 5 MiB."""
@@ -50,7 +51,7 @@ class Document:
     raw: dict[str, object] = field(default_factory=dict, metadata=APART)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DiskSummary:
     """One disk; `size_bytes` is 0 for a slot without a medium."""
 
@@ -61,7 +62,7 @@ class DiskSummary:
     rotational: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NicSummary:
     """One port of a network card; `speed` in Mbit/s, 0 when unknown or without link."""
 
@@ -71,7 +72,7 @@ class NicSummary:
     link: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Summary:
     """What a list of machines shows. Texts are one line, at most 256 characters, without NUL."""
 
@@ -181,7 +182,7 @@ def _read(kind: object, value: object, path: str) -> object:
         return None if value is None else _read(kind.__args__[0], value, path)
     if isinstance(kind, types.GenericAlias):
         return _container(kind, value, path)
-    if hasattr(kind, "__dataclass_fields__"):
+    if isinstance(kind, type) and fields_of(kind):
         return _shape(kind, value, path)
     return _scalar(kind, value, path)
 
@@ -197,20 +198,19 @@ def _container(kind: types.GenericAlias, value: object, path: str) -> object:
     return {key: _read(inner, item, f"{path}.{key}") for key, item in (value or {}).items()}
 
 
-def _shape(kind: object, value: object, path: str) -> object:
+def _shape(kind: type, value: object, path: str) -> object:
     if not isinstance(value, dict):
         raise BadDocument(path, f"must be an object, not {_kind_of(value)}")
     given: dict[str, object] = {}
-    fields: dict[str, Field[object]] = kind.__dataclass_fields__  # type: ignore[attr-defined]
-    for name, spec in fields.items():
+    for name, spec in fields_of(kind).items():
         if "apart" in spec.metadata:
             continue
         key = spec.metadata.get("as", name)
         if key in value:
             given[name] = _read(spec.type, value[key], f"{path}.{key}")
-        elif spec.default is MISSING and spec.default_factory is MISSING:
+        elif spec.required:
             raise BadDocument(f"{path}.{name}", "is missing")
-    return kind(**given)  # type: ignore[operator]
+    return kind(**given)
 
 
 def _scalar(kind: object, value: object, path: str) -> object:

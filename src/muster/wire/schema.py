@@ -8,11 +8,11 @@ prints it; docs/resources.schema.json is that output.
 import json
 import sys
 import types
-from dataclasses import MISSING, fields
 
 from muster.wire.extra import EXTRA_SCHEMA, Extra
 from muster.wire.hardware import API_VERSION
 from muster.wire.resources import NUMBER_LIMIT, Document
+from muster.wire.shape import fields_of
 
 _SCALARS: dict[object, dict[str, object]] = {
     object: {},
@@ -60,7 +60,7 @@ def _kind(kind: object, shapes: dict[str, dict[str, object]]) -> dict[str, objec
         if kind.__origin__ is list:
             return {"type": ["array", "null"], "items": inner}
         return {"type": ["object", "null"], "additionalProperties": inner}
-    if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
+    if isinstance(kind, type) and fields_of(kind):
         if kind.__name__ not in shapes:
             shapes[kind.__name__] = {}
             shapes[kind.__name__] = _shape(kind, shapes)
@@ -75,17 +75,16 @@ def _or_null(schema: dict[str, object]) -> dict[str, object]:
 def _shape(kind: type, shapes: dict[str, dict[str, object]]) -> dict[str, object]:
     properties: dict[str, object] = {}
     required = []
-    for spec in fields(kind):
+    for spec in fields_of(kind).values():
         if "apart" in spec.metadata:
             continue
-        key = spec.metadata.get("as", spec.name)
+        key = str(spec.metadata.get("as", spec.name))
         properties[key] = _kind(spec.type, shapes)
-        if spec.default is MISSING and spec.default_factory is MISSING:
+        if spec.required:
             required.append(key)
     made: dict[str, object] = {"type": "object", "properties": properties}
     told = " ".join((kind.__dict__.get("__doc__") or "").split())
-    # A dataclass without a docstring has its signature for one.
-    if told and not told.startswith(f"{kind.__name__}("):
+    if told:
         made["description"] = told
     return made | ({"required": required} if required else {})
 
