@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people
+from muster.api import images, journal, machines, people, schemas
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
@@ -29,7 +29,13 @@ def router() -> Router:
     """Everything below /api/v1; whoever asks has a key, except for signing in."""
     with_key = Router(
         path="/",
-        route_handlers=[*machines.ROUTES, *journal.ROUTES, *people.ROUTES, *images.ROUTES],
+        route_handlers=[
+            *machines.ROUTES,
+            *journal.ROUTES,
+            *people.ROUTES,
+            *images.ROUTES,
+            *schemas.ROUTES,
+        ],
         dependencies=role("viewer"),
         security=SECURITY,
     )

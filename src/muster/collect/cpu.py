@@ -6,11 +6,11 @@ big.LITTLE and RISC-V, where LXD 5.0.2 merges 64 cores into 4.
 """
 
 import re
-from dataclasses import dataclass, field
 
 from muster.collect.reading import FILE_LIMIT, Reader, Root
 from muster.collect.smbios import structures
 from muster.wire.hardware import AddressSizes, Cache, Core, Cpu, Socket, Thread
+from muster.wire.shape import dataclass, field
 
 _CPUS = "/sys/devices/system/cpu"
 _NODES = "/sys/devices/system/node"
@@ -52,7 +52,9 @@ def probe(root: Root) -> Cpu:
     packages: dict[int, _Package] = {}
     for place in places:
         package = packages.setdefault(place.socket, _Package(place.cpu))
-        identity = place.siblings or (place.core.die, place.core.cluster, place.core.core)
+        # The two halves of an AMD Bulldozer module are siblings, and cores of their own number.
+        home = place.siblings or (place.core.die, place.core.cluster)
+        identity = (home, place.core.core)
         core = package.cores.setdefault(identity, place.core)
         if core is place.core:
             _describe_core(reader, core, place.cpu, _info_of(infos, place.cpu))
@@ -99,7 +101,7 @@ def _read_place(
     siblings = reader.text(f"{topology}/core_cpus_list")
     thread = Thread(
         id=cpu,
-        numa_node=next((node for node, cpus in nodes if _holds(cpus, cpu)), 0),
+        numa_node=_node_of(reader, cpu, nodes),
         online=reader.number(f"{folder}/online") != 0,
         isolated=_holds(isolated, cpu),
     )
@@ -111,6 +113,14 @@ def _read_place(
     socket = reader.count(f"{topology}/physical_package_id")
     siblings = siblings or reader.text(f"{topology}/thread_siblings_list")
     return _Place(cpu, socket, core, siblings, thread)
+
+
+def _node_of(reader: Reader, cpu: int, nodes: list[tuple[int, list[range]]]) -> int:
+    """Firmware has been seen to give every CPU to every node; then the CPU's own link decides."""
+    told = [node for node, cpus in nodes if _holds(cpus, cpu)]
+    if len(told) > 1:
+        told.sort(key=lambda node: not reader.exists(f"{_CPUS}/cpu{cpu}/node{node}"))
+    return told[0] if told else 0
 
 
 def _identifier(reader: Reader, path: str) -> int:

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from muster.collect import (
     accelerators,
@@ -53,6 +52,7 @@ from muster.wire.peripherals import (
     RaidControllers,
 )
 from muster.wire.section import Complaint, Section, Shape, plain
+from muster.wire.shape import dataclass
 from muster.wire.slots import Bmc, BootFirmware, Dimms, PowerSupplies, Processors, Tpm
 
 PROBE_SECONDS = 45.0

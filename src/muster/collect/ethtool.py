@@ -5,12 +5,12 @@ Only a live machine can be asked. A refused question costs its own answer alone.
 """
 
 import struct
-from dataclasses import dataclass, field
 
 from muster.collect.nicdriver import Driver, drivers
 from muster.collect.reading import Reader, Root
 from muster.wire.networks import Network, Port
 from muster.wire.section import Section
+from muster.wire.shape import dataclass, field
 
 _GSET, _GLINK, _GPERMADDR, _GLINKSETTINGS = 0x1, 0xA, 0x20, 0x4C
 _ADDRESS_SIZE = 32

@@ -52,6 +52,8 @@ class Reader:
         self.live = real == "/"
         self.complaints: list[Complaint] = []
         self._root = "" if self.live else real
+        # A root may want to know what is looked at: capture.py's does.
+        self._watch = getattr(root, "watch", None)
 
     def complain(self, path: str, reason: str) -> None:
         """Note that `path` could not be read; beyond `COMPLAINTS_LIMIT` they are dropped."""
@@ -137,7 +139,7 @@ class Reader:
     def names(self, path: str) -> list[str]:
         """What a directory holds, in natural order (cpu2 before cpu10)."""
         try:
-            with os.scandir(self._place(path)) as entries:
+            with os.scandir(self._place(path, listed=True)) as entries:
                 found = [entry.name for entry in islice(entries, ENTRIES_LIMIT)]
         except _Unreadable as why:
             self.complain(path, str(why))
@@ -160,6 +162,8 @@ class Reader:
     def link(self, path: str) -> str:
         """The last part of where a symbolic link points, dangling or not; "" if there is none."""
         folder, _, last = path.rpartition("/")
+        if self._watch:
+            self._watch(path, listed=False)
         try:
             target = os.readlink(f"{self._place(folder)}/{last}")
         except _Unreadable as why:
@@ -220,9 +224,11 @@ class Reader:
         """The machine's name for its instruction set, as `uname -m`; "" if a tree is silent."""
         return os.uname().machine if self.live else self.text("/proc/sys/kernel/arch")
 
-    def _place(self, path: str) -> str:
+    def _place(self, path: str, *, listed: bool = False) -> str:
         """Where `path` is on this host. A recorded tree must not show us the host's own files."""
         place = self._root + path
+        if self._watch:
+            self._watch(path, listed=listed)
         if self.live:
             return place
         real = _resolve(place)

@@ -8,7 +8,8 @@ import os
 import select
 import signal
 import time
-from dataclasses import dataclass, field
+
+from muster.wire.shape import dataclass, field
 
 OUTPUT_LIMIT = 1 << 20
 AT_ONCE = 8

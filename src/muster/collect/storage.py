@@ -5,11 +5,10 @@ udev knows what only a command to the disk tells (ATA serial, rotation rate); sy
 rest, and stands in where udev has not run.
 """
 
-from dataclasses import dataclass
-
 from muster.collect.buses import pci_folder, usb_address
 from muster.collect.reading import FILE_LIMIT, Reader, Root, udev_unescape
 from muster.wire.hardware import Disk, Partition, Storage
+from muster.wire.shape import dataclass
 
 _BLOCK = "/sys/class/block"
 _SECTOR = 512  # sysfs counts in these whatever the disk's own block size.

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much each disk was written since power-on: the proof that a survey leaves disks alone."""
 
-from dataclasses import dataclass, field
-
 from muster.collect.reading import Reader, Root
 from muster.wire.section import Section
+from muster.wire.shape import dataclass, field
 
 _BLOCK = "/sys/block"
 

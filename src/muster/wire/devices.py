@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Graphics cards, USB and PCI devices, serial ports and load, as in LXD's and Incus's document."""
 
-from dataclasses import dataclass, field
-
 from muster.wire.section import OMIT, Section, Shape
+from muster.wire.shape import dataclass, field
 
 
 @dataclass(eq=False, repr=False)

@@ -6,8 +6,6 @@ empty text, 0, null and empty lists are left out and mean "not stated". slots.py
 and the TPM tell, peripherals.py what buses and drivers tell.
 """
 
-from dataclasses import dataclass, field
-
 from muster.wire.peripherals import (
     Accelerators,
     DiskHealth,
@@ -17,6 +15,7 @@ from muster.wire.peripherals import (
     RaidControllers,
 )
 from muster.wire.section import OMIT, Complaint, Section, Shape
+from muster.wire.shape import dataclass, field
 from muster.wire.slots import Bmc, BootFirmware, Dimms, PowerSupplies, Processors, Tpm
 
 EXTRA_SCHEMA = "muster.extra/1"

@@ -6,11 +6,10 @@ read ours. Sizes are bytes, frequencies MHz. Here are processor, memory, disks a
 networks.py and devices.py have the rest, extra.py what neither of both collects.
 """
 
-from dataclasses import dataclass, field
-
 from muster.wire.devices import Gpu, Load, Pci, Serial, Usb
 from muster.wire.networks import Network
 from muster.wire.section import OMIT, Section, Shape
+from muster.wire.shape import dataclass, field
 
 API_VERSION = "1.0"
 

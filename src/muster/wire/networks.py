@@ -4,9 +4,8 @@
 Link speeds are Mbit/s.
 """
 
-from dataclasses import dataclass, field
-
 from muster.wire.section import OMIT, Section, Shape
+from muster.wire.shape import dataclass, field
 
 
 @dataclass(eq=False, repr=False)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shapes of `extra` that buses and drivers tell: PCIe links, NICs, disks, RAID, enclosures."""
 
-from dataclasses import dataclass, field
-
 from muster.wire.section import OMIT, Section, Shape
+from muster.wire.shape import dataclass, field
 
 
 @dataclass(eq=False, repr=False)

@@ -9,16 +9,19 @@ import json
 import math
 import types
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, field
+from dataclasses import dataclass as record
 
 from muster.wire.extra import EXTRA_SCHEMA, Extra
 from muster.wire.hardware import API_VERSION, Cpu, Disk, Resources
 from muster.wire.networks import NetworkState, Port
+from muster.wire.section import APART
+from muster.wire.shape import dataclass, field, fields_of
 
 DOCUMENT_LIMIT = 50 * 1024 * 1024
 """Bytes. A machine of 1024 threads and 500 disks stays under 5 MiB."""
 
-_NUMBER_LIMIT = (1 << 64) - 1
+NUMBER_LIMIT = (1 << 64) - 1
+"""LXD's integers are unsigned and of 64 bits."""
 _SIZE_LIMIT = (1 << 63) - 1
 _TEXT_LIMIT = 256
 
@@ -45,10 +48,10 @@ class Document:
     environment: dict[str, str] = field(default_factory=dict)
     networks: dict[str, NetworkState] = field(default_factory=dict)
     extra: Extra | None = None
-    raw: dict[str, object] = field(default_factory=dict)
+    raw: dict[str, object] = field(default_factory=dict, metadata=APART)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DiskSummary:
     """One disk; `size_bytes` is 0 for a slot without a medium."""
 
@@ -59,7 +62,7 @@ class DiskSummary:
     rotational: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NicSummary:
     """One port of a network card; `speed` in Mbit/s, 0 when unknown or without link."""
 
@@ -69,7 +72,7 @@ class NicSummary:
     link: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Summary:
     """What a list of machines shows. Texts are one line, at most 256 characters, without NUL."""
 
@@ -92,9 +95,9 @@ def read_document(data: bytes) -> Document:
     raw = _load(data)
     extra = raw.get("extra")
     known = isinstance(extra, dict) and extra.get("schema") == EXTRA_SCHEMA
-    given = {**raw, "extra": extra if known else None, "raw": raw}
-    document = _shape(Document, given, "$")
+    document = _shape(Document, {**raw, "extra": extra if known else None}, "$")
     assert isinstance(document, Document)
+    document.raw = raw
     if document.api_version != API_VERSION:
         raise BadDocument("$.api_version", f"is {document.api_version!r}, must be {API_VERSION!r}")
     return document
@@ -179,7 +182,7 @@ def _read(kind: object, value: object, path: str) -> object:
         return None if value is None else _read(kind.__args__[0], value, path)
     if isinstance(kind, types.GenericAlias):
         return _container(kind, value, path)
-    if hasattr(kind, "__dataclass_fields__"):
+    if isinstance(kind, type) and fields_of(kind):
         return _shape(kind, value, path)
     return _scalar(kind, value, path)
 
@@ -195,20 +198,19 @@ def _container(kind: types.GenericAlias, value: object, path: str) -> object:
     return {key: _read(inner, item, f"{path}.{key}") for key, item in (value or {}).items()}
 
 
-def _shape(kind: object, value: object, path: str) -> object:
+def _shape(kind: type, value: object, path: str) -> object:
     if not isinstance(value, dict):
         raise BadDocument(path, f"must be an object, not {_kind_of(value)}")
     given: dict[str, object] = {}
-    fields: dict[str, Field[object]] = kind.__dataclass_fields__  # type: ignore[attr-defined]
-    for name, spec in fields.items():
+    for name, spec in fields_of(kind).items():
         if "apart" in spec.metadata:
             continue
         key = spec.metadata.get("as", name)
         if key in value:
             given[name] = _read(spec.type, value[key], f"{path}.{key}")
-        elif spec.default is MISSING and spec.default_factory is MISSING:
+        elif spec.required:
             raise BadDocument(f"{path}.{name}", "is missing")
-    return kind(**given)  # type: ignore[operator]
+    return kind(**given)
 
 
 def _scalar(kind: object, value: object, path: str) -> object:
@@ -217,7 +219,7 @@ def _scalar(kind: object, value: object, path: str) -> object:
     if type(value) is not kind:
         wanted = getattr(kind, "__name__", str(kind))
         raise BadDocument(path, f"must be {wanted}, not {_kind_of(value)}")
-    if isinstance(value, int) and not 0 <= value <= _NUMBER_LIMIT:
+    if isinstance(value, int) and not 0 <= value <= NUMBER_LIMIT:
         raise BadDocument(path, f"{value} is outside 0 to 2^64-1")
     return value
 
@@ -225,7 +227,7 @@ def _scalar(kind: object, value: object, path: str) -> object:
 def _float(value: object, path: str) -> float:
     """JSON writes 480.0 as 480 too; 1e999 would be infinite."""
     assert isinstance(value, int | float)
-    if not math.isfinite(value) or abs(value) > _NUMBER_LIMIT:
+    if not math.isfinite(value) or abs(value) > NUMBER_LIMIT:
         raise BadDocument(path, "is larger than 2^64-1")
     return float(value)
 

@@ -3,11 +3,12 @@
 
 The annotations of shapes are real types, not strings, because resources.py walks them to read a
 document; that keeps `typing` (2.5 ms of start-up) out of the collector. Equality and text come
-from `Shape`: the methods that `dataclass` would write for each shape double its cost (0.2 ms).
+from `Shape`, the constructor from shape.py.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from muster.wire.shape import dataclass, field, fields_of
 
 OMIT = {"omit": True}
 """Metadata of a field that is left out when empty, as LXD does."""
@@ -48,8 +49,8 @@ def plain(value: object) -> object:
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
-    fields = getattr(type(value), "__dataclass_fields__", None)
-    if fields is None:
+    fields = fields_of(type(value))
+    if not fields:
         return value
     return {
         spec.metadata.get("as", name): plain(getattr(value, name))

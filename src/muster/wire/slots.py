@@ -4,9 +4,8 @@
 Words such as "DDR5" or "Multi-bit ECC" are those of the SMBIOS specification.
 """
 
-from dataclasses import dataclass, field
-
 from muster.wire.section import OMIT, Section, Shape
+from muster.wire.shape import dataclass, field
 
 
 @dataclass(eq=False, repr=False)

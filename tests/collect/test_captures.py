@@ -1,0 +1,337 @@
+"""A machine goes into an archive and comes out of it the same; hostile archives stay outside."""
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trees
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from muster.collect import archive, commands
+from muster.collect.archive import BadArchive, unpack
+from muster.collect.capture import FORMAT, NOTE, capture
+from muster.collect.document import document
+
+MAC = "52:54:00:00:00:02"
+
+
+def told(root: Path) -> dict[str, Any]:
+    """The document without what changes from one survey to the next."""
+    found = json.loads(json.dumps(document(root)))
+    for probe in found["extra"]["probes"].values():
+        del probe["ms"]
+    return found
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Path:
+    return trees.load("qemu-rich-guest", tmp_path / "guest")
+
+
+def test_a_captured_machine_reads_as_the_machine_itself(server: Path, tmp_path: Path) -> None:
+    replay = unpack(capture(str(server), redact=False), tmp_path / "replay")
+    assert told(replay) == told(server)
+
+
+def test_the_rich_guest_reads_the_same_from_its_archive(guest: Path, tmp_path: Path) -> None:
+    replay = unpack(capture(str(guest), redact=False), tmp_path / "replay")
+    assert told(replay) == told(guest)
+
+
+def test_only_what_the_probes_look_at_is_captured(server: Path, tmp_path: Path) -> None:
+    (server / "etc/shadow").write_text("root:secret")
+    (server / "sys/class/net/eth0/unknown").write_text("x")
+    replay = unpack(capture(str(server), redact=False), tmp_path / "replay")
+    assert not (replay / "etc/shadow").exists()
+    assert not (replay / "sys/class/net/eth0/unknown").exists()
+
+
+def test_the_note_says_what_the_archive_is_and_what_could_not_be_read(
+    server: Path, tmp_path: Path
+) -> None:
+    serial = server / "sys/class/dmi/id/product_serial"
+    serial.unlink()
+    serial.symlink_to("../../../../../../../../etc/passwd")
+    replay = unpack(capture(str(server), redact=False), tmp_path / "replay")
+    note = json.loads((replay / NOTE).read_text())
+    assert note["format"] == FORMAT
+    assert note["unread"] == {"sys/class/dmi/id/product_serial": "is a link out of the root"}
+    assert note["document"]["resources"]["cpu"]["total"] == 4
+    assert not note["redacted"]
+
+
+def test_what_is_too_large_is_left_out_and_noted(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muster.collect.capture.FILE_LIMIT", 100)
+    replay = unpack(capture(str(server), redact=False), tmp_path / "replay")
+    note = json.loads((replay / NOTE).read_text())
+    assert note["unread"]["proc/cpuinfo"] == "too large for the archive"
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    root = trees.plant(tmp_path / "m", {"/proc/meminfo": "MemTotal: 1 kB\n"})
+    (root / "sys").symlink_to("sys")
+    replay = unpack(capture(str(root), redact=False), tmp_path / "replay")
+    assert told(replay)["resources"]["memory"]["total"] == 1024
+
+
+def test_the_same_machine_gives_the_same_tree(server: Path, tmp_path: Path) -> None:
+    first, second = (
+        unpack(capture(str(server), redact=False), tmp_path / name) for name in ("a", "b")
+    )
+    names = [sorted(str(p.relative_to(root)) for p in root.rglob("*")) for root in (first, second)]
+    assert names[0] == names[1]
+
+
+@pytest.fixture
+def secretive(server: Path) -> Path:
+    """A machine with a serial in every form that redaction has to find."""
+    home = server / "sys/devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0"
+    (home / "wwid").write_text("naa.5000c50015ea71bb\n")
+    (home / "vpd_pg80").write_bytes(b"\0\x80\0\x08WD-12345")
+    udev = server / "run/udev/data/b8:0"
+    udev.write_text(
+        "S:disk/by-id/ata-BIGDISK_WD-12345\nS:disk/by-id/wwn-0x5000c50015ea71bb\n"
+        "E:ID_SERIAL=BIGDISK_WD-12345\nE:ID_SERIAL_SHORT=WD-12345\n"
+    )
+    by_id = server / "dev/disk/by-id"
+    by_id.mkdir(parents=True)
+    (by_id / "ata-BIGDISK_WD-12345").symlink_to("../../sda")
+    dmi = server / "sys/class/dmi/id"
+    (dmi / "product_serial").write_text("SN1\n")
+    (dmi / "board_serial").write_text("CN7220012345\n")
+    (dmi / "chassis_serial").write_text("To Be Filled By O.E.M.\n")
+    (server / "proc/sys/kernel/hostname").write_text("payroll-3\n")
+    inet6 = server / "proc/net/if_inet6"
+    inet6.write_text(
+        "fe8000000000000050540000ff000002 02 40 20 80 eth0\n"
+        "20010a10000000000000000000000007 02 40 00 80 eth0\n"
+        "00000000000000000000000000000001 01 80 10 80 lo\n"
+    )
+    return server
+
+
+SECRETS = [
+    "WD-12345",
+    "5000c50015ea71bb",
+    "CN7220012345",
+    "payroll",
+    "4c4c4544-0042-3510-8054-c2c04f4e3132",
+    MAC,
+    "ff000002",
+    "20010a10",
+]
+
+
+def everything(root: Path) -> str:
+    """All names, link targets and contents of a tree, as one text."""
+    words = []
+    for place in root.rglob("*"):
+        words.append(str(place.relative_to(root)))
+        if place.is_symlink():
+            words.append(os.readlink(place))
+        elif place.is_file():
+            words.append(place.read_bytes().decode("latin-1"))
+    return "\n".join(words).lower()
+
+
+def test_redaction_leaves_no_serial_and_the_structure_whole(
+    secretive: Path, tmp_path: Path
+) -> None:
+    before = everything(unpack(capture(str(secretive), redact=False), tmp_path / "open"))
+    assert [secret for secret in SECRETS if secret.lower() not in before] == []
+    replay = unpack(capture(str(secretive), redact=True), tmp_path / "redacted")
+    after = everything(replay)
+    assert [secret for secret in SECRETS if secret.lower() in after] == []
+
+    plain, hidden = told(secretive), told(replay)
+    (disk,), (other) = plain["resources"]["storage"]["disks"], hidden["resources"]["storage"]
+    (left,) = other["disks"]
+    assert left["device_id"] == f"wwn-0x{left['wwn'].removeprefix('naa.')}"
+    assert len(left["serial"]) == len(disk["serial"])
+    assert f"ata-BIGDISK_{left['serial']}" in os.listdir(replay / "dev/disk/by-id")
+    changed = {"serial", "wwn", "device_id"}
+    assert {k: v for k, v in left.items() if k not in changed} == {
+        k: v for k, v in disk.items() if k not in changed
+    }
+    for section in ("cpu", "memory"):
+        assert hidden["resources"][section] == plain["resources"][section]
+    system = hidden["resources"]["system"]
+    assert system["chassis"]["serial"] == "To Be Filled By O.E.M."
+    ports = hidden["resources"]["network"]["cards"][0]["ports"]
+    assert ports[0]["address"].startswith("52:54:00:")
+    assert hidden["networks"]["lo"]["addresses"] == plain["networks"]["lo"]["addresses"]
+    assert hidden["networks"]["eth0"]["hwaddr"] == ports[0]["address"]
+
+
+def test_two_redactions_cannot_be_compared(secretive: Path, tmp_path: Path) -> None:
+    serials = {
+        told(unpack(capture(str(secretive), redact=True), tmp_path / name))["resources"]["system"][
+            "motherboard"
+        ]["serial"]
+        for name in ("a", "b")
+    }
+    assert len(serials) == 2
+
+
+def packed(*members: tuple[str, bytes | str | int]) -> bytes:
+    """A tar.gz; bytes are a file, text is a link's target, a number is another type of member."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(content, bytes):
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+                continue
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.SYMTYPE, content
+            else:
+                info.type, info.linkname = str(content).encode(), "etc/passwd"
+            tar.addfile(info)
+    return out.getvalue()
+
+
+HARD_LINK, DEVICE, FIFO = 1, 3, 6
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"no archive", "is damaged or no tar.gz"),
+        (b"", "is damaged or no tar.gz"),
+        (gzip.compress(b"no tar" * 200), "is damaged or no tar.gz"),
+        (packed(("../out", b"x")), "must be a path inside"),
+        (packed(("/etc/passwd", b"x")), "must be a path inside"),
+        (packed(("a/../../out", b"x")), "must be a path inside"),
+        (packed(("a/" * 50 + "b", b"x")), "longer than a path"),
+        (packed(("a" * 1100, b"x")), "longer than a path"),
+        (packed(("a", "/etc/passwd")), "points out"),
+        (packed(("a", "../etc/passwd")), "points out"),
+        (packed(("a/b", "c/../../../x")), "points out"),
+        (packed(("a", "")), "its target is no path"),
+        (packed(("a", "b"), ("a/x", b"x")), "is there twice"),
+        (packed(("a/x", "b"), ("a", "b")), "is inside of what is a link"),
+        (packed(("a", "b"), ("a/x", "b")), "is inside of what is a link"),
+        (packed(("a", b"x"), ("a/x", b"x")), "is inside of what is a file"),
+        (packed(("a", b"x"), ("a", b"y")), "is there twice"),
+        (packed(("a/b", b"x"), ("a", b"y")), "is there twice"),
+        (packed(("a", HARD_LINK)), "neither file, folder nor"),
+        (packed(("a", DEVICE)), "neither file, folder nor"),
+        (packed(("a", FIFO)), "neither file, folder nor"),
+        (packed(("a", b"x" * 5000))[:-60], "is damaged or no tar.gz"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_hostile_archive_is_refused(data: bytes, why: str, tmp_path: Path) -> None:
+    with pytest.raises(BadArchive, match=why):
+        unpack(data, tmp_path / "in" / "side")
+    assert {place.name for place in tmp_path.iterdir()} <= {"in"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "why"),
+    [
+        ("ARCHIVE_LIMIT", 10, "the limit is 10"),
+        ("UNPACKED_LIMIT", 20_000, "unpacks to more than 20000 bytes"),
+        ("MEMBERS_LIMIT", 2, "has more than 2 members"),
+    ],
+)
+def test_an_archive_that_is_a_bomb_is_refused_before_it_is_unpacked(
+    limit: str, most: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, limit, most)
+    bomb = packed(("a", b"x"), ("b", b"x"), ("c", bytes(1_000_000)))
+    with pytest.raises(BadArchive, match=why):
+        unpack(bomb, tmp_path)
+    assert sum(place.stat().st_size for place in tmp_path.iterdir()) <= most
+
+
+NAMES = st.text("ab./\0", max_size=12)
+CONTENTS = st.one_of(
+    st.binary(max_size=20), st.text("ab./", max_size=12), st.sampled_from([1, 3, 5, 6])
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(members=st.lists(st.tuples(NAMES, CONTENTS), max_size=6))
+def test_whatever_an_archive_names_nothing_appears_outside(
+    members: list[tuple[str, bytes | str | int]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    root = outside / "in" / "side"
+    try:
+        unpack(packed(*members), root)
+        told(root)
+    except BadArchive:
+        pass
+    made = [place for place in outside.rglob("*") if root not in (place, *place.parents)]
+    assert made in ([], [outside / "in"])
+    for place in root.rglob("*") if root.exists() else ():
+        assert os.path.normpath(place.parent / place.name).startswith(str(root))
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An archive of a small machine, unpacked: damage should hit tar, not gzip's checksum."""
+    root = trees.plant(tmp_path_factory.mktemp("m"), {"/proc/meminfo": "MemTotal: 1 kB\n"})
+    return gzip.decompress(capture(str(root), redact=False))
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_a_damaged_archive_is_refused_or_read(
+    data: st.DataObject, sound: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    damaged = bytearray(sound)
+    for _ in range(data.draw(st.integers(1, 6))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    root = tmp_path_factory.mktemp("damaged")
+    try:
+        unpack(gzip.compress(bytes(damaged), 1), root)
+    except BadArchive:
+        return
+    assert told(root)["api_version"] == "1.0"
+
+
+def test_the_commands_capture_this_machine_and_read_it_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "this.tar.gz"
+    assert commands.capture(output=output, redact=True) == 0
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert commands.capture(output=output) == 1
+    assert "File exists" in capsys.readouterr().err
+    assert commands.read(output) == 0
+    read = json.loads(capsys.readouterr().out)
+    live = json.loads(json.dumps(document("/")))
+    assert read["resources"]["cpu"]["total"] == live["resources"]["cpu"]["total"]
+    assert read["environment"]["kernel_architecture"] == os.uname().machine
+
+
+def test_a_person_without_root_is_told_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands.os, "geteuid", lambda: 1000)
+    assert commands.capture(output=tmp_path / "this.tar.gz") == 0
+    said = capsys.readouterr().err
+    assert "as root the archive holds more" in said
+    assert "--redact" in said
+
+
+def test_an_archive_that_cannot_be_read_is_told_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commands.read(tmp_path / "none") == 1
+    (tmp_path / "bad").write_bytes(b"x")
+    assert commands.read(tmp_path / "bad") == 1
+    said = capsys.readouterr().err
+    assert "No such file" in said
+    assert "is damaged or no tar.gz" in said
