@@ -142,9 +142,7 @@ class Reader:
     def names(self, path: str) -> list[str]:
         """What a directory holds, in natural order (cpu2 before cpu10)."""
         try:
-            if self._watch:
-                self._watch(path, listed=True)
-            with os.scandir(self._place(path)) as entries:
+            with os.scandir(self._place(path, listed=True)) as entries:
                 found = [entry.name for entry in islice(entries, ENTRIES_LIMIT)]
         except _Unreadable as why:
             self.complain(path, str(why))
@@ -229,11 +227,11 @@ class Reader:
         """The machine's name for its instruction set, as `uname -m`; "" if a tree is silent."""
         return os.uname().machine if self.live else self.text("/proc/sys/kernel/arch")
 
-    def _place(self, path: str) -> str:
+    def _place(self, path: str, *, listed: bool = False) -> str:
         """Where `path` is on this host. A recorded tree must not show us the host's own files."""
         place = self._root + path
         if self._watch:
-            self._watch(path, listed=False)
+            self._watch(path, listed=listed)
         if self.live:
             return place
         real = _resolve(place)
