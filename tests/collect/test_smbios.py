@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import trees
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from tables import TABLE, dimm, planted, structure
 
 from muster.collect import bmc, cpu, dimms, firmware, processors, smbios, supplies, tpm
 from muster.collect.reading import Reader
@@ -20,7 +19,6 @@ from muster.wire.slots import (
 )
 
 RECORDED = trees.HERE / "qemu-smbios"
-TABLE = "/sys/firmware/dmi/tables/DMI"
 
 
 @pytest.fixture
@@ -185,24 +183,6 @@ def test_firmware_facts_are_dmidecode_s(guest: Path) -> None:
     assert (found.release, found.controller_release) == (told["BIOS Revision"], "")
     assert (found.smbios_version, found.chassis_asset_tag) == ("2.8", "AT1")
     assert (found.mode, found.secure_boot, found.boot_order) == ("bios", None, [])
-
-
-def structure(kind: int, body: bytes, *strings: str) -> bytes:
-    """One structure of a table; `body` follows the header of four bytes."""
-    texts = b"".join(text.encode() + b"\0" for text in strings) or b"\0"
-    return bytes((kind, 4 + len(body), 0x34, 0x12)) + body + texts + b"\0"
-
-
-def planted(root: Path, *structures: bytes) -> Path:
-    return trees.plant(root, {TABLE: b"".join(structures)})
-
-
-def dimm(size: int, extended: int = 0, speed: int = 0x0BB8, fast: int = 0) -> bytes:
-    body = b"\0\0\xfe\xff" + b"\x48\0\x40\0" + size.to_bytes(2, "little") + b"\x09\0\1\2\x22"
-    body += b"\x80\x20" + speed.to_bytes(2, "little") + b"\3\4\0\5\x02"
-    body += extended.to_bytes(4, "little") + b"\xb8\x0b" + b"\0\0\0\0\x4c\x04" + b"\x03"
-    body += bytes(0x54 - 4 - len(body)) + fast.to_bytes(4, "little") + bytes(4)
-    return structure(17, body, "A1", "P0", "Maker", "SN", "PN")
 
 
 @pytest.mark.parametrize(
@@ -385,66 +365,3 @@ def test_smbios_knows_the_tpm_before_any_driver_does(tmp_path: Path) -> None:
     found = tpm.probe(planted(tmp_path, structure(43, body, "TPM 2.0")))
     assert (found.present, found.version, found.manufacturer) == (True, "2.0", "IFX")
     assert (found.firmware_version, found.description) == ("7.85", "TPM 2.0")
-
-
-@pytest.mark.parametrize(
-    ("table", "kept", "reason"),
-    [
-        (b"\x11", 0, None),
-        (dimm(1) + b"\x11\x02\0\0", 1, "says it has 2 bytes"),
-        (dimm(1) + b"\x11\xff\0\0", 1, "runs over the end"),
-        (dimm(1)[:-1], 1, "do not end"),
-        (dimm(1) + structure(127, b"") + dimm(1), 2, None),
-    ],
-)
-def test_what_is_sound_before_a_broken_place_is_kept(
-    table: bytes, kept: int, reason: str | None
-) -> None:
-    reasons: list[str] = []
-    assert len(smbios.parse(table, reasons.append)) == kept
-    assert len(reasons) == (reason is not None)
-    assert reason is None or reason in reasons[0]
-
-
-def test_a_text_is_one_line_and_a_wrong_number_of_one_is_none() -> None:
-    (item,) = smbios.parse(structure(1, b"\1\2\3", " A\nB\xff "), [].append)
-    assert (item.text(4), item.text(5), item.text(6), item.text(99)) == ("A Bÿ", "", "", "")
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=600), st.integers(0, 700), st.integers(0, 700))
-def test_no_table_however_damaged_is_an_error(noise: bytes, start: int, end: int) -> None:
-    table = (RECORDED / "DMI.bin").read_bytes()
-    table = table[:start] + noise + table[end:]
-    found = smbios.parse(table, [].append)
-    assert sum(len(item.body) for item in found) <= len(table)
-    for item in found:
-        for place in range(0, 256, 3):
-            assert isinstance(item.text(place), str)
-            assert item.number(place, 8) < 1 << 64
-
-
-PROBES = (dimms, processors, firmware, supplies, tpm, bmc)
-
-
-@pytest.mark.slow
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_a_damaged_byte_costs_no_other_structure(
-    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Outside lengths and string ends, whatever a byte says stays within its structure."""
-    modules = [dimm(0x4000 + number) for number in range(4)]
-    struck = data.draw(st.integers(0, 3))
-    place = data.draw(st.integers(4, 0x5B))
-    broken = bytearray(modules[struck])
-    broken[place] = data.draw(st.integers(0, 255))
-    table = [*modules[:struck], bytes(broken), *modules[struck + 1 :]]
-    root = planted(tmp_path_factory.mktemp("tree"), *table)
-    whole = dimms.probe(planted(tmp_path_factory.mktemp("tree"), *modules)).slots
-    found = dimms.probe(root).slots
-    assert [slot for number, slot in enumerate(found) if number != struck] == [
-        slot for number, slot in enumerate(whole) if number != struck
-    ]
-    for probe in PROBES:
-        assert probe.probe(root).errors == []
