@@ -17,6 +17,7 @@ from muster.collect import archive, commands
 from muster.collect.archive import BadArchive, unpack
 from muster.collect.capture import FORMAT, NOTE, capture
 from muster.collect.document import document
+from muster.collect.redact import without_addresses
 
 MAC = "52:54:00:00:00:02"
 
@@ -335,3 +336,34 @@ def test_an_archive_that_cannot_be_read_is_told_with_its_reason(
     said = capsys.readouterr().err
     assert "No such file" in said
     assert "is damaged or no tar.gz" in said
+
+
+def test_redaction_finds_serials_that_only_the_disk_tells(server: Path, tmp_path: Path) -> None:
+    (server / "sys/class/dmi/id/product_uuid").write_text("00000000-0000-0000-0000-000000000000")
+    home = server / "sys/devices/pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0"
+    (home / "wwid").write_text("t10.ATA     BIGDISK        WX-771\n")
+    read = told(unpack(capture(str(server), redact=True), tmp_path / "redacted"))["resources"]
+    (disk,) = read["storage"]["disks"]
+    assert disk["serial"] != "SERIAL"
+    assert len(disk["serial"]) == 6
+    assert disk["wwn"].startswith("t10.ATA BIGDISK ")
+    assert not disk["wwn"].endswith("WX-771")
+    # It names no machine, so it is still what a person has to see.
+    assert read["system"]["uuid"] == "00000000-0000-0000-0000-000000000000"
+
+
+def test_a_device_node_is_captured_as_being_there(tmp_path: Path) -> None:
+    home = "pci0000:00/0000:00:1f.2/ata1"
+    files, links = trees.disk("sda", home, "8:0", queue__rotational="1\n")
+    root = trees.plant(tmp_path / "m", files, links)
+    dev = root / f"sys/devices/{home}/block/sda/dev"
+    dev.unlink()
+    os.mkfifo(dev)
+    replay = unpack(capture(str(root), redact=False), tmp_path / "replay")
+    assert (replay / f"sys/devices/{home}/block/sda/dev").read_bytes() == b""
+
+
+def test_addresses_of_the_note_become_the_documentation_s() -> None:
+    found = {"a": ["10.1.2.3", "127.0.0.1", "fe80::12", "2a00::1", "::1", "8:0", 7]}
+    shown = without_addresses(found)
+    assert shown == {"a": ["192.0.2.1", "127.0.0.1", "fe80::1", "2001:db8::1", "::1", "8:0", 7]}

@@ -188,3 +188,10 @@ def test_any_json_is_read_or_refused_by_name(found: dict[str, object]) -> None:
     except BadDocument as error:
         path = error.path
     assert path.startswith("$.resources")
+
+
+def test_what_has_no_shape_is_read_as_it_is() -> None:
+    found = {"network": {"cards": [{"sriov": {"vfs": [{"driver": ["any", 1]}]}}]}}
+    (card,) = read_document(encoded(found)).resources.network.cards
+    assert card.sriov is not None
+    assert card.sriov.vfs == [{"driver": ["any", 1]}]
