@@ -1,9 +1,10 @@
+import struct
 from pathlib import Path
 
 import pytest
 import trees
 
-from muster.collect import cpu, interfaces, memory, network, storage, system, writes
+from muster.collect import cpu, interfaces, memory, network, storage, system, tpm, writes
 from muster.wire.hardware import AddressSizes, Cache
 from muster.wire.networks import Bond, Bridge, Infiniband, Vlan
 
@@ -279,3 +280,13 @@ def test_sectors_written_are_field_seven_of_stat(server: Path) -> None:
     found = writes.probe(trees.plant(server, files | more[0], links | more[1]))
     assert found.sectors == {"sda": 77}
     assert [complaint.path for complaint in found.errors] == ["/sys/block/sdb/stat"]
+
+
+def test_a_tpm_that_stops_in_the_middle_gives_what_it_gave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = [b"half", b""]
+    monkeypatch.setattr(
+        tpm, "_command", lambda *_: struct.pack(">IH", 0, len(parts[0])) + parts.pop(0)
+    )
+    assert tpm._read(-1, 0x01C00002, 100) == b"half"

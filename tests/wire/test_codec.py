@@ -1,7 +1,7 @@
 import contextlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -186,24 +186,3 @@ def test_a_bad_message_of_the_protocol_is_refused_by_field(kind, value, expected
     with pytest.raises(BadMessage) as refusal:
         decode(kind, json.dumps(value))
     assert str(refusal.value) == expected
-
-
-@dataclass
-class Loose:
-    """What no message of the protocol has today, and the decoder reads all the same."""
-
-    anything: Any = None
-    maybe: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.maybe == "bad":
-            raise BadMessage("$.elsewhere", "is bad")
-
-
-def test_any_value_and_null_are_taken_where_they_are_declared() -> None:
-    assert decode(Loose, '{"anything": [1], "maybe": null}') == Loose([1], None)
-
-
-def test_a_field_named_by_the_message_itself_stays_named() -> None:
-    with pytest.raises(BadMessage, match=r"\$\.elsewhere: is bad"):
-        decode(Loose, '{"maybe": "bad"}')
