@@ -23,7 +23,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__(root)
             self.live = True
 
-        def _place(self, path: str) -> str:
+        def _place(self, path: str, *, listed: bool = False) -> str:
             return self._root + path
 
     monkeypatch.setattr(ethtool, "Reader", LiveReader)

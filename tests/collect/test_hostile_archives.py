@@ -121,7 +121,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return gzip.decompress(capture(str(root), redact=False))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_damaged_archive_is_refused_or_read(
     data: st.DataObject, sound: bytes, tmp_path_factory: pytest.TempPathFactory

@@ -43,11 +43,12 @@ def read(archive: Path) -> int:
         with archive.open("rb") as file:
             data = file.read(ARCHIVE_LIMIT + 1)
         with tempfile.TemporaryDirectory(prefix="muster-") as folder:
-            print(json.dumps(document(unpack(data, Path(folder))), indent=2))
+            found = document(unpack(data, Path(folder)))
     except OSError as error:
         print(f"muster inventory: {archive}: {error.strerror}", file=sys.stderr)
         return 1
     except BadArchive as error:
         print(f"muster inventory: {archive}: {error}", file=sys.stderr)
         return 1
+    print(json.dumps(found, indent=2))
     return 0

@@ -56,6 +56,7 @@ def policy_of(settings: Settings, url: str) -> Policy:
         heartbeat_s=settings.heartbeat_s,
         silence_s=settings.silence_s,
         arrive_s=settings.arrive_s,
+        commission_retries=settings.commission_retries,
         power_s=settings.power_s,
         output_limit=settings.output_limit,
     )
@@ -90,7 +91,7 @@ async def _serve(settings: Settings) -> None:
         tasks = [
             asyncio.create_task(_every(0.5, lambda: power.step(store, utc_now))),
             asyncio.create_task(
-                _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, utc_now()))
+                _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),
             asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
         ]
