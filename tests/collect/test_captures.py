@@ -1,5 +1,6 @@
 """A machine goes into an archive and comes out of it the same; hostile archives stay outside."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -276,3 +277,22 @@ def test_an_absolute_link_stays_inside_of_the_archive(tmp_path: Path) -> None:
     tree = Tree()
     _add_link(tree, "etc/os-release", "/usr/lib/os-release")
     assert tree.links == {"etc/os-release": "../usr/lib/os-release"}
+
+
+def test_a_file_that_vanishes_or_is_refused_is_noted_and_costs_only_itself(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(place: str, _: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", place)
+
+    survey = document(server)
+    monkeypatch.setattr("muster.collect.capture.document", lambda root: _look(root) or survey)
+    monkeypatch.setattr("muster.collect.capture.os.open", refuse)
+    sent = capture(str(server), redact=False)
+    monkeypatch.undo()
+    note = json.loads((unpack(sent, tmp_path / "replay") / NOTE).read_text())
+    assert note["unread"] == {"proc/cpuinfo": "Permission denied"}
+
+
+def _look(root: Any) -> None:
+    root.watch("/proc/cpuinfo", listed=False)
