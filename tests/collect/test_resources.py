@@ -188,3 +188,19 @@ def test_any_json_is_read_or_refused_by_name(found: dict[str, object]) -> None:
     except BadDocument as error:
         path = error.path
     assert path.startswith("$.resources")
+
+
+def test_what_has_no_shape_is_read_as_it_is() -> None:
+    found = {"network": {"cards": [{"sriov": {"vfs": [{"driver": ["any", 1]}]}}]}}
+    (card,) = read_document(encoded(found)).resources.network.cards
+    assert card.sriov is not None
+    assert card.sriov.vfs == [{"driver": ["any", 1]}]
+
+
+def test_a_map_is_a_map_and_a_number_is_finite() -> None:
+    with pytest.raises(BadDocument, match=r"\$\.networks: must be an object, not list"):
+        read_document(encoded({}, networks=[]))
+    # JSON has no infinity, and Python reads 1e999 as one.
+    huge = encoded({"load": {"Average1Min": 7}}).replace(b"7", b"1e999")
+    with pytest.raises(BadDocument, match=r"Average1Min: is larger than 2\^64-1"):
+        read_document(huge)

@@ -7,6 +7,8 @@ A tree is plain data, path to content, so that a test can show the two files tha
 import json
 from pathlib import Path
 
+from muster.collect.archive import unpack
+
 HERE = Path(__file__).parent
 
 Files = dict[str, str | bytes]
@@ -29,7 +31,10 @@ def plant(root: Path, files: Files, links: Links | None = None) -> Path:
 
 
 def load(name: str, root: Path) -> Path:
-    """Plant the recorded machine tests/machines/NAME/tree.json."""
+    """Plant the recorded machine of the folder NAME: its tree.json, or what it sent us itself."""
+    sent = HERE / name / "capture.tar.gz"
+    if sent.exists():
+        return unpack(sent.read_bytes(), root)
     tree = json.loads((HERE / name / "tree.json").read_text())
     return plant(root, tree["files"], tree["links"])
 

@@ -20,6 +20,7 @@ NOTE = "capture.json"
 """The member that says what the archive is."""
 FILE_LIMIT = 16 * 1024 * 1024
 TOTAL_LIMIT = 128 * 1024 * 1024
+_CHUNK = 65536
 _LINKS_LIMIT = 40  # As many as the kernel follows before it says ELOOP.
 _PCI_IDS = "usr/share/misc/pci.ids"
 
@@ -66,6 +67,7 @@ def capture(root: str, *, redact: bool) -> bytes:
         return _pack(_with_note(tree, told, redacted=False))
     shown = without_addresses(told)
     assert isinstance(shown, dict)
+    shown["environment"] = {**shown["environment"], "server_name": ""}
     noted = _with_note(tree, shown, redacted=True)
     return _pack(_redacted(noted, Redaction(noted.files, told, os.urandom(32))))
 
@@ -157,8 +159,11 @@ def _link(place: str) -> str | None:
 
 def _read(tree: Tree, place: str, real: str) -> None:
     handle = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
-        data = file.read(FILE_LIMIT + 1)
+    data = b""
+    # In small parts: the kernel answers ENOMEM to 16 MiB at once from below /proc/sys.
+    with open(handle, "rb", buffering=0) as file:
+        while len(data) <= FILE_LIMIT and (chunk := file.read(_CHUNK)):
+            data += chunk
     if len(data) > FILE_LIMIT or tree.size + len(data) > TOTAL_LIMIT:
         tree.unread[real] = "too large for the archive"
         return
