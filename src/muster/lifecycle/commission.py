@@ -1,25 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs of a person: accept, deny, commission, abort, delete."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from muster.lifecycle import power
+from muster.lifecycle import power, shelf
 from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.policy import Policy
+from muster.lifecycle.shelf import Offer, Parameters
 from muster.machine import names, states
 from muster.machine.states import State
-from muster.scripts import catalogue
 from muster.store import boots, events, machines, runs
-from muster.store.engine import Conflict, Store
+from muster.store.engine import Conflict, Store, Tx
 from muster.store.machines import Machine
 
 
 @dataclass(frozen=True)
 class Options:
-    """`enable_ssh` keeps the machine on after the run, with the operator's SSH keys."""
+    """`enable_ssh` keeps the machine on after the run, with the operator's SSH keys.
+
+    `scripts` and `tests` are names and tags; no scripts: all but those tagged noauto; tests
+    ["none"]: none. `destroy` is the machine's name, said again, when a script is destructive.
+    """
 
     enable_ssh: bool = False
+    scripts: list[str] = field(default_factory=list)
+    tests: list[str] = field(default_factory=lambda: ["commissioning"])
+    parameters: Parameters = field(default_factory=dict)
+    destroy: str = ""
 
 
 def start(
@@ -27,29 +36,81 @@ def start(
 ) -> int:
     """Put a machine into Commissioning and switch it on; returns the run's number.
 
-    Raises store Missing, states.Refused.
+    Raises store Missing and Conflict, states.Refused.
     """
     with store.write() as tx:
         machine = machines.find_for_update(tx, reference)
         states.check(State(machine.state), State.COMMISSIONING)
-        if (owed := runs.open_of(tx, machine.id)) is not None:
-            run_verbs.close(tx, owed, now, state="aborted", reason="commissioning", lost="aborted")
-        run = run_verbs.open_run(
-            tx,
-            machine,
-            "commission",
-            now,
-            scripts=catalogue.for_commission(),
-            actor=actor,
-            options={"enable_ssh": options.enable_ssh, "previous": machine.state},
-            deadline=now + timedelta(seconds=policy.arrive_s),
+        return _start(
+            tx, policy, machine, options, actor=actor, now=now, retries=policy.commission_retries
         )
-        machines.update(tx, machine.id, permitted=True, denied_reason="")
-        run_verbs.change_state(
-            tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
-        )
-        power.want(tx, policy, machine, "cycle", now, why="commissioning")
+
+
+def _start(
+    tx: Tx, policy: Policy, machine: Machine, options: Options, *, actor: str, now: datetime,
+    retries: int,
+) -> int:  # fmt: skip
+    tests = options.tests if options.tests != ["commissioning"] else _by_default(tx)
+    offers = [*shelf.for_commission(tx, options.scripts), *shelf.for_tests(tx, tests)]
+    run = begin(
+        tx, policy, machine, "commission", offers, options, actor=actor, now=now,
+        more={"retries": retries},
+    )  # fmt: skip
+    machines.update(tx, machine.id, permitted=True, denied_reason="")
+    run_verbs.change_state(tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor)
+    power.want(tx, policy, machine, "cycle", now, why="commissioning")
     return run
+
+
+def _by_default(tx: Tx) -> list[str]:
+    """The tests tagged `commissioning`; that there may be none is no mistake of the caller's."""
+    tests = (offer.script for offer in shelf.every(tx) if offer.enabled)
+    return [s.name for s in tests if s.script_type == "testing" and "commissioning" in s.tags]
+
+
+def begin(
+    tx: Tx, policy: Policy, machine: Machine, mode: str, offers: list[Offer], options: Options,
+    *, actor: str, now: datetime, more: dict[str, Any],
+) -> int:  # fmt: skip
+    """Open a run of the offered scripts; raises Conflict when a disk would be lost unasked."""
+    destructive = [offer.script.name for offer in offers if offer.script.destructive]
+    if destructive and options.destroy not in (machine.name, machine.id):
+        raise Conflict(
+            f"{', '.join(destructive)} would destroy what is on {machine.name}'s disks;"
+            f" confirm by destroy: {machine.name}"
+        )
+    if (owed := runs.open_of(tx, machine.id)) is not None:
+        reason = "commissioning" if mode == "commission" else "testing"
+        run_verbs.close(tx, owed, now, state="aborted", reason=reason, lost="aborted")
+    return run_verbs.open_run(
+        tx,
+        machine,
+        mode,
+        now,
+        offers=offers,
+        parameters=options.parameters,
+        actor=actor,
+        options={"enable_ssh": options.enable_ssh, "previous": machine.state,
+                 "asked": asdict(options), **more},
+        deadline=now + timedelta(seconds=policy.arrive_s),
+    )  # fmt: skip
+
+
+def retry_due(store: Store, policy: Policy, now: datetime) -> int:
+    """Begin again what failed and may be tried again; returns how many those were."""
+    with store.write() as tx:
+        due = runs.due_again(tx, now)
+        for run in due:
+            runs.update(tx, run.id, retry_at=None)
+            machine = machines.find_for_update(tx, run.machine_id)
+            if machine.state != State.FAILED_COMMISSIONING:
+                continue
+            left = int(run.options["retries"]) - 1
+            told = f"{machine.name}: run {run.id} failed and is tried again ({left} more)"
+            events.add(tx, now, "run.retry", told, machine=machine.id)
+            options = Options(**run.options["asked"])
+            _start(tx, policy, machine, options, actor="retry", now=now, retries=left)
+    return len(due)
 
 
 def abort(store: Store, policy: Policy, reference: str, *, actor: str, now: datetime) -> None:

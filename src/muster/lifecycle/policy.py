@@ -24,9 +24,12 @@ class Policy:
     ntp_servers: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
     nonce_s: float = 1800
-    heartbeat_s: float = 5
+    # With the agent's grace of 2 s, an abort stops everything within 5 s.
+    heartbeat_s: float = 2.5
     silence_s: float = 90
     arrive_s: float = 1800
     power_s: float = 180
     hold_s: float = 3
     output_limit: int = 10 * 1024 * 1024
+    # How often a commissioning that failed is begun again by itself.
+    commission_retries: int = 0

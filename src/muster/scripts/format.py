@@ -12,7 +12,6 @@ What is wrong is refused when the script arrives, with the line and the reason.
 """
 
 import hashlib
-import math
 import re
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ import yaml
 
 from muster.scripts.entry import Entry, ScriptError
 from muster.scripts.fields import FIELDS, script_name
+from muster.scripts.safeyaml import Loader, is_plain
 
 SOURCE_LIMIT = 2 * 1024 * 1024
 """Bytes of a whole script."""
@@ -29,9 +29,6 @@ _DELIMITER = re.compile(
     r"\s*#\s*-+\s*(?P<edge>Start|End) MAAS (?P<version>\d+\.\d+) script metadata\s+-+",
     re.IGNORECASE,
 )
-
-# PostgreSQL holds neither NUL nor half surrogate pairs in text.
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -141,19 +138,9 @@ def _uncomment(lines: list[str], start: int, end: int) -> str:
     return text
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe types only, and no aliases: they can make a page of text expand without end."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
-        return super().compose_node(parent, index)
-
-
 def _parse_yaml(text: str, first_line: int) -> list[Entry]:
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
             return []
@@ -170,7 +157,7 @@ def _parse_yaml(text: str, first_line: int) -> list[Entry]:
         raise ScriptError(first_line, "metadata", "is nested too deeply") from error
 
 
-def _entry(loader: _Loader, key: yaml.Node, value: yaml.Node, first_line: int) -> Entry:
+def _entry(loader: Loader, key: yaml.Node, value: yaml.Node, first_line: int) -> Entry:
     line = first_line + key.start_mark.line
     if not isinstance(key, yaml.ScalarNode):
         raise ScriptError(line, "metadata", "has a field whose name is not text")
@@ -181,7 +168,7 @@ def _entry(loader: _Loader, key: yaml.Node, value: yaml.Node, first_line: int) -
         # YAML 1.1 takes 2026-13-45 for a date and then finds that it is none.
         raise ScriptError(line, key.value, str(error)) from error
     entry = Entry(line, key.value, built, text, _lines_below(value, first_line))
-    if not _is_plain(built):
+    if not is_plain(built):
         raise entry.error("must be made of text, finite numbers, lists and mappings by text")
     return entry
 
@@ -195,16 +182,3 @@ def _lines_below(node: yaml.Node, first_line: int, path: str = "") -> dict[str, 
             found[name] = first_line + key.start_mark.line
             found |= _lines_below(value, first_line, f"{name}.")
     return found
-
-
-def _is_plain(value: object) -> bool:
-    """Whether JSON can hold it: a script's metadata goes into the database and over the wire."""
-    if isinstance(value, dict):
-        return all(_is_plain(k) and isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    if isinstance(value, list):
-        return all(_is_plain(item) for item in value)
-    if isinstance(value, str):
-        return not _UNSTORABLE.search(value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, int)

@@ -19,7 +19,7 @@ from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
 from muster.images.library import Library
-from muster.lifecycle import deadlines, people, power, timeline
+from muster.lifecycle import commission, deadlines, people, power, timeline
 from muster.lifecycle.policy import Policy
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
@@ -58,6 +58,7 @@ def policy_of(settings: Settings, url: str) -> Policy:
         arrive_s=settings.arrive_s,
         power_s=settings.power_s,
         output_limit=settings.output_limit,
+        commission_retries=settings.commission_retries,
     )
 
 
@@ -91,6 +92,11 @@ async def _serve(settings: Settings) -> None:
             asyncio.create_task(_every(0.5, lambda: power.step(store, utc_now))),
             asyncio.create_task(
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, utc_now()))
+            ),
+            asyncio.create_task(
+                _every(
+                    1.0, lambda: asyncio.to_thread(commission.retry_due, store, policy, utc_now())
+                )
             ),
             asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
         ]
