@@ -1,6 +1,5 @@
 """The packed agent as a process against a real server: whole runs and hostile scripts."""
 
-import os
 import shutil
 import subprocess
 import time

@@ -51,8 +51,8 @@ class Outcome:
 class Runner:
     """Runs scripts, several at once if asked to from several threads.
 
-    `aborted` ends what runs. `mark` tells this boot's processes from any other's. `began` hears the process of each result, so that a later agent can
-    end what this one leaves.
+    `aborted` ends what runs. `mark` tells this boot's processes from any other's. `began` hears
+    the process of each result, so that a later agent can end what this one leaves.
     """
 
     folder: Path

@@ -62,6 +62,7 @@ def read(raw: bytes) -> ResultFile:
 def _load(raw: bytes) -> dict[str, object]:
     try:
         loaded = yaml.load(raw.decode(), Loader)
+        plain = is_plain(loaded)
     except UnicodeDecodeError as error:
         raise BadResult(f"not UTF-8 at byte {error.start}") from error
     except yaml.MarkedYAMLError as error:
@@ -73,7 +74,7 @@ def _load(raw: bytes) -> dict[str, object]:
         raise BadResult("nested too deeply") from error
     if loaded is None:
         return {}
-    if not isinstance(loaded, dict) or not is_plain(loaded):
+    if not isinstance(loaded, dict) or not plain:
         raise BadResult("must be a mapping of texts, finite numbers and lists of them")
     return loaded
 
