@@ -11,11 +11,12 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people
+from muster.api import images, journal, machines, people, scripts, tests
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
 from muster.lifecycle import timeline
+from muster.lifecycle.scripts import BadScript
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.states import Refused
 from muster.power.drivers import PowerError
@@ -29,7 +30,14 @@ def router() -> Router:
     """Everything below /api/v1; whoever asks has a key, except for signing in."""
     with_key = Router(
         path="/",
-        route_handlers=[*machines.ROUTES, *journal.ROUTES, *people.ROUTES, *images.ROUTES],
+        route_handlers=[
+            *machines.ROUTES,
+            *tests.ROUTES,
+            *scripts.ROUTES,
+            *journal.ROUTES,
+            *people.ROUTES,
+            *images.ROUTES,
+        ],
         dependencies=role("viewer"),
         security=SECURITY,
     )
@@ -100,6 +108,12 @@ def _bad_message(_: AnyRequest, error: BadMessage) -> Response[dict[str, Any]]:
     return _answer(400, str(error), wrong=[{"field": error.path, "why": error.why}])
 
 
+def _bad_script(_: AnyRequest, error: BadScript) -> Response[dict[str, Any]]:
+    wrong = [{"field": f"source, line {p.line}: {p.field}", "why": p.reason}
+             for p in error.problems]  # fmt: skip
+    return _answer(400, f"the script is refused: {error}", wrong=wrong)
+
+
 def _missing(_: AnyRequest, error: Missing) -> Response[dict[str, Any]]:
     return _answer(404, str(error))
 
@@ -124,6 +138,7 @@ ERRORS: ExceptionHandlersMap = {
     NoKey: _no_key,
     Forbidden: _forbidden,
     BadMessage: _bad_message,
+    BadScript: _bad_script,
     Missing: _missing,
     Conflict: _conflict,
     Refused: _conflict,

@@ -90,7 +90,9 @@ def serial_ports(raw: bytes) -> list[dict[str, str]]:
     """00-maas-08: [{"name", "path", "type", "port", "irq"}]."""
     found = []
     for line in _few(_text(raw).splitlines()):
-        path, *words = line.split()
+        path, *words = line.split() or [""]
+        if not path:
+            continue
         if not path.startswith("/sys/devices/"):
             raise Unreadable(f"{path[:80]!r} is not below /sys/devices")
         facts = dict(word.partition("=")[::2] for word in words if "=" in word)
