@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,13 @@ class Machine:
     def boot(self, *scripts: Script) -> None:
         """The loader asks; the run will be of these scripts."""
         self._patch.setattr(shelf.catalogue, "for_enlist", lambda: list(scripts))
+        self.reboot()
+
+    def reboot(self) -> None:
+        """The memory file system is empty and there is a new nonce; the run is the server's."""
+        for left in ("spool", "scripts"):
+            shutil.rmtree(self.folder / left, ignore_errors=True)
+        (self.folder / "session.json").unlink(missing_ok=True)
         query = "mac=52:54:00:12:34:01&arch=x86_64"
         with urllib.request.urlopen(f"{self.server.url}/boot/ipxe?{query}") as answer:
             found = re.search(r"/boot/report/(\S+)", answer.read().decode())
@@ -61,6 +69,19 @@ class Machine:
             stdout=(self.folder / "console").open("ab"),
             stderr=subprocess.STDOUT,
         )
+
+    def forget(self) -> None:
+        """As if this machine had never been seen."""
+        with self.store.write() as tx:
+            tx.exec_driver_sql("DELETE FROM machines")
+            tx.exec_driver_sql("DELETE FROM boots")
+
+    def kill_agent_only(self) -> bool:
+        """As the OOM killer does: what the scripts started lives on. False when none lived."""
+        if self.process is None or self.process.poll() is not None:
+            return False
+        self.process.kill()
+        return True
 
     def kill(self) -> None:
         """As a crash does, and with it the script, as systemd does with the unit's group."""

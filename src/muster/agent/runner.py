@@ -20,7 +20,7 @@ from muster.agent.spool import Spool
 from muster.wire.events import RESULT_LIMIT
 from muster.wire.hello import ScriptItem
 
-GRACE = 2.0
+GRACE = 1.5
 """Seconds between SIGTERM and SIGKILL; with a heartbeat of 2.5 s an abort takes less than 5 s."""
 
 DRAIN = 1.0
@@ -180,11 +180,12 @@ def _prepare(home: Path, body: bytes) -> None:
 
 
 def _terminate(process: "subprocess.Popen[bytes]", pump: Pump) -> None:
-    """SIGTERM to the group, then wait up to the grace, still reading."""
+    """SIGTERM to the group, then up to the grace, still reading, then SIGKILL."""
     _kill_group(process, signal.SIGTERM)
     end = time.monotonic() + GRACE
     while process.poll() is None and time.monotonic() < end:
         pump.read(0.1)
+    _kill_group(process, signal.SIGKILL)
 
 
 def _group_is_gone(process: "subprocess.Popen[bytes]") -> bool:

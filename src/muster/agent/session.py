@@ -225,8 +225,9 @@ class Session:
 
     def _send(self) -> None:
         """The sender's thread: batches in order, heartbeats when there is nothing to say."""
+        flushed = 0.0
         while not self._over.is_set():
-            if not self._spool.wait_for_event(self._welcome.heartbeat_s):
+            if not self._spool.wait_for_event(max(0.1, self._welcome.heartbeat_s - flushed)):
                 self._spool.add(kind="heartbeat", uptime_s=time.monotonic())
             batch = encode(Batch(self._spool.waiting()))
             try:
@@ -244,7 +245,8 @@ class Session:
             if ack.order == "abort" and not self._runner.aborted.is_set():
                 say(f"ordered to abort: {ack.reason}")
                 self._runner.aborted.set()
-            self._over.wait(ack.flush_s if ack.order == "go" else 0)
+            flushed = ack.flush_s if ack.order == "go" else 0.0
+            self._over.wait(flushed)
 
     def _environment(self) -> dict[str, str]:
         return {
