@@ -28,7 +28,7 @@ class NoSmart(Exception):
 
 def main(argv: list[str]) -> int:
     """0 when the disk is well or the test is none for it, 1 when it fails."""
-    test, device = argv[1:3]
+    test, device = argv
     try:
         before = ask(device, "--all")
         if not before.get("smart_support", {}).get("available", "smart_status" in before):
@@ -140,4 +140,4 @@ def write(status: str, found: dict[str, int]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(["smart", *sys.argv[1:]]))
+    sys.exit(main(sys.argv[1:]))
