@@ -101,11 +101,24 @@ def resources() -> bytes:
     return json.dumps(known | {"machine-extra": {"platform": "x"}}).encode()
 
 
+OUTPUTS = {
+    "00-maas-01-lshw": b'<list><node id="host" class="system"/></list>',
+    "00-maas-02-virtuality": b"none\n",
+    "00-maas-05-dhcp-unconfigured-ifaces": b"{}",
+    "00-maas-06-get-fruid-api-data": b"not a Wedge: nothing to ask\n",
+    "00-maas-08-serial-ports": b"",
+    "40-maas-01-network-interfaces": b"[]",
+    "99-maas-01-capture-lldp": b"<lldp/>",
+}
+"""What the server reads of the built-in scripts, at its shortest; it takes any bytes of others."""
+
+
 def story(welcome: dict[str, Any], *, document: bytes) -> list[dict[str, Any]]:
     """The events of a run in which every script passes and the survey prints `document`."""
     told: list[dict[str, Any]] = []
     for item in welcome["scripts"]:
-        body = document if "commissioning" in item["name"] else b"\x00\xffhello\n"
+        other = OUTPUTS.get(item["name"], b"\x00\xffhello\n")
+        body = document if "commissioning" in item["name"] else other
         told += [
             {"kind": "started", "result": item["result"]},
             {"kind": "output", "result": item["result"], "data": base64.b64encode(body).decode()},

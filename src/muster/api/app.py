@@ -11,11 +11,12 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people, schemas
+from muster.api import images, journal, machines, people, schemas, scripts, tests
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
 from muster.lifecycle import timeline
+from muster.lifecycle.scripts import BadScript
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.states import Refused
 from muster.power.drivers import PowerError
@@ -31,6 +32,8 @@ def router() -> Router:
         path="/",
         route_handlers=[
             *machines.ROUTES,
+            *tests.ROUTES,
+            *scripts.ROUTES,
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,
@@ -106,6 +109,12 @@ def _bad_message(_: AnyRequest, error: BadMessage) -> Response[dict[str, Any]]:
     return _answer(400, str(error), wrong=[{"field": error.path, "why": error.why}])
 
 
+def _bad_script(_: AnyRequest, error: BadScript) -> Response[dict[str, Any]]:
+    wrong = [{"field": f"source, line {p.line}: {p.field}", "why": p.reason}
+             for p in error.problems]  # fmt: skip
+    return _answer(400, f"the script is refused: {error}", wrong=wrong)
+
+
 def _missing(_: AnyRequest, error: Missing) -> Response[dict[str, Any]]:
     return _answer(404, str(error))
 
@@ -130,6 +139,7 @@ ERRORS: ExceptionHandlersMap = {
     NoKey: _no_key,
     Forbidden: _forbidden,
     BadMessage: _bad_message,
+    BadScript: _bad_script,
     Missing: _missing,
     Conflict: _conflict,
     Refused: _conflict,

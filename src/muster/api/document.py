@@ -9,6 +9,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials
+from muster.api.scripts import Upload
+from muster.api.tests import Commissioning, Judgement
 from muster.power import drivers
 from muster.wire.events import Batch, Event, PhaseReport
 from muster.wire.hello import Evidence, Hello, Nic
@@ -16,7 +18,10 @@ from muster.wire.hello import Evidence, Hello, Nic
 _OPEN = ("/boot/start.ipxe", "/boot/ipxe", "/agent/agent.pyz", "/healthz")
 
 # Litestar calls every body required, also one that has a default.
-_BODY_OPTIONAL = ("/api/v1/machines/{reference}/commission",)
+_BODY_OPTIONAL = (
+    "/api/v1/machines/{reference}/commission",
+    "/api/v1/machines/{reference}/test",
+)
 
 _MEANINGS = {
     400: "A field is wrong; `detail` and `wrong` name it.",
@@ -51,12 +56,15 @@ PROBLEM: dict[str, Any] = {
 _MESSAGES: dict[str, type] = {
     "Batch": Batch,
     "Changes": Changes,
+    "Commissioning": Commissioning,
     "Credentials": Credentials,
     "Denial": Denial,
     "Evidence": Evidence,
     "Hello": Hello,
+    "Judgement": Judgement,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
+    "Upload": Upload,
     "wire_events_Event": Event,
 }
 

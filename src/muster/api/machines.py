@@ -106,29 +106,6 @@ def delete_machine(reference: Reference, store: Store, user: User, now: datetime
     commission.delete(store, reference, actor=user.name, now=now)
 
 
-@dataclass(frozen=True)
-class Commissioning:
-    """`enable_ssh` keeps the machine on afterwards, open to the operator's SSH keys."""
-
-    enable_ssh: bool = False
-
-
-@post(PATH + "/commission", status_code=200, sync_to_thread=True, dependencies=role("operator"))
-def start_commissioning(
-    reference: Reference,
-    store: Store,
-    policy: Policy,
-    user: User,
-    now: datetime,
-    data: Commissioning | None = None,
-) -> RunShown:
-    """Accept a machine, switch it on, run every commissioning script."""
-    options = commission.Options(enable_ssh=data.enable_ssh if data else False)
-    run = commission.start(store, policy, reference, options, actor=user.name, now=now)
-    with store.read() as tx:
-        return shapes.run(runs.find(tx, run), runs.results_of(tx, run))
-
-
 @post(PATH + "/abort", status_code=200, sync_to_thread=True, dependencies=role("operator"))
 def abort(
     reference: Reference, store: Store, policy: Policy, user: User, now: datetime
@@ -219,7 +196,6 @@ ROUTES = [
     machine_resources,
     change_machine,
     delete_machine,
-    start_commissioning,
     abort,
     accept,
     deny,

@@ -15,32 +15,6 @@ POLL_S = 0.5
 _WORKING = ("Commissioning", "Testing")
 
 
-def commission(machine: str, /, *more: str, watch: bool = False, enable_ssh: bool = False) -> int:
-    """Accept machines, switch them on, run every commissioning script.
-
-    Parameters
-    ----------
-    machine
-        Name or id
-    more
-        More of them
-    watch
-        Stay until the end; exit status 1 when a machine is not Ready then
-    enable_ssh
-        Keep them on afterwards, open to the operator's SSH keys
-    """
-    client = Client()
-    names = (machine, *more)
-    for name in names:
-        try:
-            body = {"enable_ssh": enable_ssh}
-            run = client.send("POST", machine_path(name, "/commission"), body)
-        except ApiError as error:
-            fail(f"{name}: {error}")
-        print(f"{name}: run {run['id']}: {len(run['results'])} scripts")
-    return watch_all(client, list(names)) if watch else 0
-
-
 def watch_all(client: Client, names: list[str]) -> int:
     """Show progress until no machine works any more; 0 when all are Ready."""
     columns = (

@@ -25,7 +25,8 @@ class Policy:
     ntp_servers: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
     nonce_s: float = 1800
-    heartbeat_s: float = 5
+    # With the agent's grace of 2 s, an abort stops everything within 5 s.
+    heartbeat_s: float = 2.5
     silence_s: float = 90
     arrive_s: float = 1800
     commission_retries: int = 1

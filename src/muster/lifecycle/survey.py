@@ -6,11 +6,11 @@ reason; it never makes a request fail or loses a report.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 
-from muster.store import machines, runs
+from muster.lifecycle.readings import READERS, Unreadable
+from muster.store import findings, machines, runs
 from muster.store.engine import Tx
 from muster.store.runs import Result, Run
 from muster.wire.resources import BadDocument, read_document, summary
@@ -20,8 +20,17 @@ RESOURCES = "50-maas-01-commissioning"
 
 def read(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     """Read a passed script's output; returns why it could not be read, or ""."""
-    reader = _READERS.get(result.name)
-    return reader(tx, run, result, now) if reader else ""
+    if result.name == RESOURCES:
+        return _resources(tx, run, result, now)
+    if result.name not in READERS:
+        return ""
+    name, reader = READERS[result.name]
+    raw = runs.output(tx, result.id, stream="stdout")
+    try:
+        findings.put(tx, run.machine_id, name, reader(raw), result=result.id, now=now)
+    except Unreadable as error:
+        return f"its output cannot be read: {error}"
+    return ""
 
 
 def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
@@ -40,6 +49,3 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     )
     machines.update(tx, run.machine_id, summary=asdict(facts), updated_at=now)
     return ""
-
-
-_READERS: dict[str, Callable[[Tx, Run, Result, datetime], str]] = {RESOURCES: _resources}

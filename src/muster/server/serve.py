@@ -56,9 +56,9 @@ def policy_of(settings: Settings, url: str) -> Policy:
         heartbeat_s=settings.heartbeat_s,
         silence_s=settings.silence_s,
         arrive_s=settings.arrive_s,
-        commission_retries=settings.commission_retries,
         power_s=settings.power_s,
         output_limit=settings.output_limit,
+        commission_retries=settings.commission_retries,
     )
 
 

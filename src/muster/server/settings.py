@@ -54,7 +54,7 @@ class Settings:
     ntp_servers: list[str] = _setting([], "time servers that machines are told")
     ssh_keys: list[str] = _setting([], "public keys let in while commissioning with enable_ssh")
     nonce_s: float = _setting(1800.0, "seconds that a boot's one-time secret lives")
-    heartbeat_s: float = _setting(5.0, "seconds between an agent's signs of life")
+    heartbeat_s: float = _setting(2.5, "seconds between an agent's signs of life")
     silence_s: float = _setting(90.0, "seconds without a sign after which a run has failed")
     arrive_s: float = _setting(1800.0, "seconds for a machine to start after 'commission'")
     commission_retries: int = _setting(
