@@ -35,7 +35,7 @@ def test_an_unknown_wish_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_a_device_guests_are_emulated(tmp_path: Path) -> None:
-    assert chosen({}, tmp_path / "none").reason.endswith("guests are emulated")
+    assert chosen({}, tmp_path / "none").reason.split("; ")[0].endswith("guests are emulated")
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,24 @@ def test_kvm_is_believed_only_when_firmware_came_up(
     fake_qemu(tmp_path, monkeypatch, script)
     monkeypatch.setattr(accel, "PROBE_LIMIT_S", 0.3)
     assert chosen({}, tmp_path).name == name
+
+
+@pytest.mark.parametrize(
+    ("script", "parallel", "told"),
+    [
+        ("echo 'QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)'", False, "QEMU 7 is older"),
+        ("echo 'QEMU emulator version 8.2.2'", False, "QEMU 8 is older"),
+        ("echo 'QEMU emulator version 10.0.2 (Debian 1:10.0.2)'", True, "guests are emulated"),
+        ("echo hello", False, "QEMU 0 is older"),
+    ],
+)
+def test_emulated_cpus_run_side_by_side_only_where_qemu_does_it_right(
+    script: str, parallel: bool, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_qemu(tmp_path, monkeypatch, script)
+    made = chosen({}, tmp_path / "none")
+    assert (made.name, made.parallel) == ("tcg", parallel)
+    assert told in made.reason
 
 
 @pytest.mark.e2e
