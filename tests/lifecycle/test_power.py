@@ -73,7 +73,7 @@ def ask(rack: Rack, switch: Switch, goal: str) -> None:
 
 
 def step(rack: Rack) -> int:
-    return asyncio.run(power.step(rack.store, rack.now))
+    return asyncio.run(power.step(rack.store, rack.keyring, rack.now))
 
 
 def goal_of(rack: Rack, switch: Switch) -> goals.Goal:

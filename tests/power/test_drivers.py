@@ -34,7 +34,7 @@ WRONG = [
     (
         "fake",
         {"name": "x", "nmae": "x"},
-        "nmae: the driver fake has no such parameter; it has: name, delay_s, fault",
+        "nmae: the driver fake has no such parameter; it has: name, delay_s, fault, power_pass",
     ),
     ("fake", {}, "name: the driver fake needs it: which of the fake switches"),
     ("fake", {"name": ""}, "name: the driver fake needs it: which of the fake switches"),
@@ -58,6 +58,10 @@ def test_right_parameters_get_their_defaults() -> None:
     assert check("webhook", URIS) == URIS | {
         "power_on_regex": r"status.*\:.*running",
         "power_off_regex": r"status.*\:.*stopped",
+        "power_user": "",
+        "power_pass": "",
+        "power_token": "",
+        "power_verify_ssl": "y",
     }
 
 

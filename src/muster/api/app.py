@@ -11,11 +11,12 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people
+from muster.api import images, journal, machines, people, power
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
 from muster.lifecycle import timeline
+from muster.lifecycle.keyring import KeyringError
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.states import Refused
 from muster.power.drivers import PowerError
@@ -29,7 +30,13 @@ def router() -> Router:
     """Everything below /api/v1; whoever asks has a key, except for signing in."""
     with_key = Router(
         path="/",
-        route_handlers=[*machines.ROUTES, *journal.ROUTES, *people.ROUTES, *images.ROUTES],
+        route_handlers=[
+            *machines.ROUTES,
+            *power.ROUTES,
+            *journal.ROUTES,
+            *people.ROUTES,
+            *images.ROUTES,
+        ],
         dependencies=role("viewer"),
         security=SECURITY,
     )
@@ -112,6 +119,11 @@ def _power(_: AnyRequest, error: PowerError) -> Response[dict[str, Any]]:
     return _answer(400, str(error))
 
 
+def _keyring(_: AnyRequest, error: KeyringError) -> Response[dict[str, Any]]:
+    log.error("secrets cannot be used", reason=str(error))
+    return _answer(500, str(error))
+
+
 def _unexpected(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
     log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
     return _answer(500, "the server failed; its log says why")
@@ -128,5 +140,6 @@ ERRORS: ExceptionHandlersMap = {
     Conflict: _conflict,
     Refused: _conflict,
     PowerError: _power,
+    KeyringError: _keyring,
     Exception: _unexpected,
 }

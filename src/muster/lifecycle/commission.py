@@ -12,7 +12,6 @@ from muster.machine.states import State
 from muster.scripts import catalogue
 from muster.store import boots, events, machines, runs
 from muster.store.engine import Conflict, Store
-from muster.store.machines import Machine
 
 
 @dataclass(frozen=True)
@@ -100,21 +99,6 @@ def rename(store: Store, reference: str, name: str, *, actor: str, now: datetime
         machines.rename(tx, machine.id, name, now=now)
         told = f"{machine.name} is now called {name}"
         events.add(tx, now, "machine.renamed", told, actor=actor, machine=machine.id)
-
-
-def set_power(
-    store: Store, reference: str, driver: str, parameters: dict[str, str], *, actor: str,
-    now: datetime,
-) -> Machine:  # fmt: skip
-    """How this machine is switched from outside."""
-    with store.write() as tx:
-        machine = machines.find_for_update(tx, reference)
-        machines.update(
-            tx, machine.id, power_driver=driver, power_parameters=parameters, updated_at=now
-        )
-        told = f"{machine.name} is switched by {driver}"
-        events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
-        return machines.find(tx, machine.id)
 
 
 def delete(store: Store, reference: str, *, actor: str, now: datetime) -> None:

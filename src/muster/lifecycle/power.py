@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from muster.lifecycle import runs as run_verbs
+from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
+from muster.lifecycle.switches import parameters_of
 from muster.power.drivers import PowerError, load
 from muster.store import events, goals, machines, runs
 from muster.store.engine import Store, Tx
@@ -46,10 +48,10 @@ def ask(
         want(tx, policy, machine, goal, now, why=f"asked by {actor}")
 
 
-async def step(store: Store, clock: Callable[[], datetime]) -> int:
+async def step(store: Store, keyring: Keyring, clock: Callable[[], datetime]) -> int:
     """Work on every due goal once, side by side; returns how many there were."""
     due = await asyncio.to_thread(_claim, store, clock())
-    works = (_work(store, clock, goal, machine) for goal, machine in due)
+    works = (_work(store, keyring, clock, goal, machine) for goal, machine in due)
     ended = await asyncio.gather(*works, return_exceptions=True)
     for mistake in ended:
         # Not before every other machine's step is over.
@@ -64,30 +66,34 @@ def _claim(store: Store, now: datetime) -> list[tuple[Goal, Machine]]:
         return [(goal, machines.find(tx, goal.machine_id)) for goal in due]
 
 
-async def _work(store: Store, clock: Callable[[], datetime], goal: Goal, machine: Machine) -> None:
+async def _work(
+    store: Store, keyring: Keyring, clock: Callable[[], datetime], goal: Goal, machine: Machine
+) -> None:
     try:
-        outcome = await _advance(goal, machine)
+        outcome = await _advance(goal, machine.power_driver, parameters_of(keyring, machine))
+    except KeyringError as error:
+        outcome = {"error": str(error), "permanent": True}
     except PowerError as error:
         outcome = {"error": str(error), "permanent": error.permanent}
     await asyncio.to_thread(_settle, store, goal, machine, outcome, clock())
 
 
-async def _advance(goal: Goal, machine: Machine) -> dict[str, Any]:
+async def _advance(goal: Goal, name: str, parameters: dict[str, str]) -> dict[str, Any]:
     """One step towards the goal: look, and switch when it is not so yet.
 
     A cycle becomes the goal "on" as soon as the machine is seen off, before anything is switched
     on: whoever repeats a step after a crash cannot cut the power a second time.
     """
-    driver = load(machine.power_driver)
-    state = await driver.state(machine.power_parameters)
+    driver = load(name)
+    state = await driver.state(parameters)
     if goal.goal == "cycle":
         if state == "off":
             return {"goal": "on", "status": "sent", "detail": "is off"}
-        await driver.off(machine.power_parameters)
+        await driver.off(parameters)
         return {"status": "sent", "detail": "switched off first"}
     if state == goal.goal:
         return {"status": "reached", "detail": f"power is {state}"}
-    await (driver.on if goal.goal == "on" else driver.off)(machine.power_parameters)
+    await (driver.on if goal.goal == "on" else driver.off)(parameters)
     return {"status": "sent", "detail": f"was {state}; switched {goal.goal}"}
 
 

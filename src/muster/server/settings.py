@@ -38,6 +38,7 @@ class Settings:
     data: str = _setting("/var/lib/muster", "folder of the database, images and keys")
     images: str = _setting("", "folder of images; default: images in the data folder")
     database: str = _setting("", "database URL; default: SQLite in the data folder")
+    key_file: str = _setting("", "keys of BMC secrets; default: keys/secrets.key in data")
     listen: str = _setting("0.0.0.0:8472", "address and port of HTTP")
     url: str = _setting("", "the server as machines reach it; default: the interface's address")
     files_url: str = _setting("", "where machines fetch boot files, when not from the server")
@@ -143,6 +144,11 @@ def _number(kind: str, value: Any) -> float | int:
 def images_folder(settings: Settings) -> Path:
     """Where the image library is."""
     return Path(settings.images or f"{settings.data}/images")
+
+
+def key_file(settings: Settings) -> Path:
+    """Where the keys are that BMC secrets are sealed with: never in the database."""
+    return Path(settings.key_file or f"{settings.data}/keys/secrets.key")
 
 
 def from_process(file: Path | None, flags: dict[str, Any]) -> Resolved:
