@@ -4,7 +4,7 @@
 `state(parameters) -> "on" | "off" | "unknown"`, `on(parameters)`, `off(parameters)`; each ends by
 itself within 30 s and raises PowerError. Functions, not classes: after labgrid's power backends.
 A driver may also have `set_boot(parameters, device)`, `learn(parameters, known)` and
-`health(parameters)`. Modules outside this package are found by the entry point group
+`look(parameters) -> Seen`. Modules outside this package are found by the entry point group
 `muster.power`: name = module.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Protocol, cast
 
-NAMES = ("fake", "manual", "webhook")
+NAMES = ("fake", "manual", "redfish", "webhook")
 GROUP = "muster.power"
 _PASSWORD_IN_URI = re.compile(r"://[^/?#]*:[^/?#]*@")
 BOOT_DEVICES = ("pxe", "http", "disk")
@@ -51,7 +51,14 @@ class Known:
 
     uuid: str = ""
     serial: str = ""
-    macs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """State, and the BMC's own word for the machine's health where it has one."""
+
+    state: str
+    health: str = ""
 
 
 class Driver(Protocol):
@@ -77,10 +84,18 @@ class Booting(Protocol):
         """One of BOOT_DEVICES, for the next start only where the BMC can do that."""
 
 
+class Looking(Protocol):
+    """A driver that sees more than the state with one question."""
+
+    async def look(self, parameters: dict[str, Any]) -> Seen:
+        """State and health now."""
+
+
 class Learning(Protocol):
     """A driver whose first contact decides parameters that were left empty."""
 
-    LEARNED: tuple[str, ...]
+    def unlearned(self, parameters: dict[str, Any]) -> bool:
+        """True while something is left to learn."""
 
     async def learn(self, parameters: dict[str, Any], known: Known) -> dict[str, str]:
         """Parameters to keep (a certificate's fingerprint, a cipher suite, which system)."""
@@ -107,9 +122,8 @@ def load(name: str) -> Driver:
     try:
         return cast("Driver", importlib.import_module(module))
     except ImportError as error:
-        raise PowerError(
-            f"the power driver {name} cannot be loaded: {error}", permanent=True
-        ) from (error)
+        told = f"the power driver {name} cannot be loaded: {error}"
+        raise PowerError(told, permanent=True) from error
 
 
 def booting(driver: Driver) -> Booting | None:
@@ -119,10 +133,15 @@ def booting(driver: Driver) -> Booting | None:
 
 def learning(driver: Driver, parameters: dict[str, Any]) -> Learning | None:
     """The driver when it has something left to learn."""
-    learned: tuple[str, ...] = getattr(driver, "LEARNED", ())
-    if all(parameters.get(name) for name in learned):
-        return None
-    return cast("Learning", driver)
+    learner = cast("Learning", driver)
+    return learner if hasattr(driver, "unlearned") and learner.unlearned(parameters) else None
+
+
+async def look(driver: Driver, parameters: dict[str, Any]) -> Seen:
+    """State and health, with one question where the driver can."""
+    if hasattr(driver, "look"):
+        return await cast("Looking", driver).look(parameters)
+    return Seen(await driver.state(parameters))
 
 
 def check(name: str, parameters: dict[str, str]) -> dict[str, str]:

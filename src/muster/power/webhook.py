@@ -61,8 +61,9 @@ async def _send(method: str, name: str, parameters: dict[str, Any]) -> str:
     if parameters.get("power_token"):
         headers["Authorization"] = f"Bearer {parameters['power_token']}"
     elif parameters.get("power_user"):
-        login = aiohttp.BasicAuth(parameters["power_user"], parameters.get("power_pass", ""))
-        headers["Authorization"] = login.encode()
+        headers["Authorization"] = aiohttp.encode_basic_auth(
+            parameters["power_user"], parameters.get("power_pass", "")
+        )
     verify = parameters.get("power_verify_ssl", "y") == "y"
     try:
         async with (
