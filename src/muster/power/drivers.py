@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Protocol, cast
 
-NAMES = ("fake", "manual", "redfish", "webhook")
+NAMES = (
+    "fake", "ipmi", "manual", "redfish", "snmp", "virsh", "webhook", "wedge", "wol",
+)  # fmt: skip
 GROUP = "muster.power"
 _PASSWORD_IN_URI = re.compile(r"://[^/?#]*:[^/?#]*@")
 BOOT_DEVICES = ("pxe", "http", "disk")
@@ -135,6 +137,11 @@ def learning(driver: Driver, parameters: dict[str, Any]) -> Learning | None:
     """The driver when it has something left to learn."""
     learner = cast("Learning", driver)
     return learner if hasattr(driver, "unlearned") and learner.unlearned(parameters) else None
+
+
+def blind(driver: Driver) -> bool:
+    """True when the driver can never see the state."""
+    return bool(getattr(driver, "BLIND", False))
 
 
 async def look(driver: Driver, parameters: dict[str, Any]) -> Seen:
