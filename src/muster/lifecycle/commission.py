@@ -47,7 +47,7 @@ def start(
         run_verbs.change_state(
             tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
         )
-        power.want(tx, policy, machine, "cycle", now, why="commissioning")
+        power.want(tx, policy, machine, "cycle", now, why="commissioning", boot_device="pxe")
     return run
 
 

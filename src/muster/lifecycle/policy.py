@@ -13,7 +13,8 @@ class Policy:
 
     Times in seconds. A nonce lives as long as the slowest boot; `silence_s` is how long an agent
     may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
-    may take to its first sign.
+    may take to its first sign. Power: a goal's deadline, how many BMCs are acted on at once in all
+    and in one /24 or /64, and how often a machine's state is looked at.
     """
 
     enlist: Enlist = "accept"
@@ -28,5 +29,8 @@ class Policy:
     silence_s: float = 90
     arrive_s: float = 1800
     power_s: float = 180
+    power_at_once: int = 100
+    power_a_subnet: int = 50
+    poll_s: float = 60
     hold_s: float = 3
     output_limit: int = 10 * 1024 * 1024

@@ -59,6 +59,9 @@ def policy_of(settings: Settings, url: str) -> Policy:
         silence_s=settings.silence_s,
         arrive_s=settings.arrive_s,
         power_s=settings.power_s,
+        power_at_once=settings.power_at_once,
+        power_a_subnet=settings.power_a_subnet,
+        poll_s=settings.poll_s,
         output_limit=settings.output_limit,
     )
 
@@ -105,10 +108,12 @@ async def _serve(settings: Settings) -> None:
     dnsmasq = await _start_dhcp(settings, segment, policy, store, loaders)
     _first_start(settings, store, policy)
 
+    switchboard = power.Switchboard(store, keyring, policy, utc_now)
+
     @asynccontextmanager
     async def loops(_: Litestar) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(_every(0.5, lambda: power.step(store, keyring, utc_now))),
+            asyncio.create_task(power.work(switchboard)),
             asyncio.create_task(
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, utc_now()))
             ),

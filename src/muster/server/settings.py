@@ -57,6 +57,9 @@ class Settings:
     silence_s: float = _setting(90.0, "seconds without a sign after which a run has failed")
     arrive_s: float = _setting(1800.0, "seconds for a machine to start after 'commission'")
     power_s: float = _setting(180.0, "seconds for a power action to succeed")
+    power_at_once: int = _setting(100, "BMCs that are switched at once")
+    power_a_subnet: int = _setting(50, "BMCs of one /24 (IPv6: /64) that are switched at once")
+    poll_s: float = _setting(60.0, "seconds between two looks at a machine's power state")
     output_limit: int = _setting(10485760, "bytes of output kept of one script")
     log: str = _setting("console", "log format: console or json")
 
