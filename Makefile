@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup image demo test check lint unit e2e serve bench-boot format clean
+.PHONY: help setup image demo test check lint unit e2e serve bench-boot bench-power format clean
 
 help: ## Print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -50,6 +50,9 @@ serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHC
 
 bench-boot: image ## Seconds from power-on to each phase; the last line is JSON
 	$(BIN)/python -m tests.bench.boot
+
+bench-power: setup ## Polls and switches thousands of simulated BMCs; the last line is JSON
+	$(BIN)/python -m tests.bench.power
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix

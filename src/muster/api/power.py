@@ -13,9 +13,10 @@ from muster.api.shapes import MachineShown, shown
 from muster.lifecycle import power, switches
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
-from muster.store import goals, machines
+from muster.store import goals, machines, power_states
 from muster.store.engine import Store
 from muster.store.people import User
+from muster.store.power_states import PowerState
 from muster.wire.codec import Limited
 
 
@@ -49,11 +50,18 @@ class GoalShown:
 
 @dataclass(frozen=True)
 class PowerShown:
-    """`secrets` are the names of those that are set; their values are never shown."""
+    """`secrets` are the names of those that are set; their values are never shown.
+
+    `state`: on, off or unknown, as seen at `seen_at`; `error` says why it cannot be seen now.
+    """
 
     driver: str
     parameters: dict[str, str]
     secrets: list[str]
+    state: str
+    health: str
+    seen_at: datetime | None
+    error: str
     wanted: GoalShown | None
 
 
@@ -101,10 +109,15 @@ def _shown(store: Store, keyring: Keyring, reference: str) -> PowerShown:
     with store.read() as tx:
         machine = machines.find(tx, reference)
         goal = goals.find(tx, machine.id)
+        seen = power_states.find(tx, machine.id) or PowerState(machine.id)
     return PowerShown(
         machine.power_driver,
         machine.power_parameters,
         sorted(keyring.open(machine.power_secret, of=machine.id)),
+        seen.state or "unknown",
+        seen.health,
+        seen.seen_at,
+        seen.error,
         shown(GoalShown, goal) if goal else None,
     )
 

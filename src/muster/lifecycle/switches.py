@@ -5,7 +5,7 @@ from datetime import datetime
 
 from muster.lifecycle.keyring import Keyring
 from muster.power import drivers
-from muster.store import events, machines
+from muster.store import events, machines, power_states
 from muster.store.engine import Store
 from muster.store.machines import Machine
 
@@ -41,6 +41,7 @@ def set_switch(
             bmc=drivers.bmc_of(driver, parameters),
             updated_at=now,
         )
+        power_states.forget(tx, machine.id)
         told = f"{machine.name} is switched by {driver}"
         events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
 

@@ -19,7 +19,7 @@ from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
 from muster.images.library import Library
-from muster.lifecycle import deadlines, people, power, timeline
+from muster.lifecycle import deadlines, people, polling, power, timeline
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
 from muster.server import segment as segments
@@ -114,6 +114,7 @@ async def _serve(settings: Settings) -> None:
     async def loops(_: Litestar) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(power.work(switchboard)),
+            asyncio.create_task(polling.work(switchboard)),
             asyncio.create_task(
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, utc_now()))
             ),
