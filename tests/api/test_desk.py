@@ -68,6 +68,8 @@ def people_s_reading(tour: Tour, words: dict[str, str]) -> None:
     assert survey["state"] == "passed", survey["reason"]
     document = tour.good("GET", machine + "/resources", words=words)
     assert document.content == resources()
+    schema = tour.good("GET", "/api/v1/schemas/resources").json()
+    assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12/")
     for path in ("boots", "events", "clashes", "images", "whoami"):
         tour.good("GET", f"/api/v1/{path}")
     tour.good("GET", "/healthz")

@@ -13,6 +13,7 @@ import threading
 import traceback
 from pathlib import Path
 
+from muster.agent.bytecode import unfold
 from muster.agent.session import Session, say
 
 FOLDER = Path("/run/muster")
@@ -27,6 +28,8 @@ def main(argv: list[str]) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"cannot start: {folder}/agent.json: {error!r}")
         return 2
+    if pack := os.environ.get("MUSTER_AGENT"):
+        os.environ["MUSTER_AGENT"] = unfold(pack, folder)
     threading.excepthook = _end
     after = Session(folder, server, nonce).work()
     say(f"finished: {after}")

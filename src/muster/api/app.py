@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people, power
+from muster.api import images, journal, machines, people, power, schemas
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
@@ -36,6 +36,7 @@ def router() -> Router:
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,
+            *schemas.ROUTES,
         ],
         dependencies=role("viewer"),
         security=SECURITY,

@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from muster.lifecycle import power
 from muster.lifecycle import runs as run_verbs
@@ -11,7 +12,9 @@ from muster.machine import names, states
 from muster.machine.states import State
 from muster.scripts import catalogue
 from muster.store import boots, events, machines, runs
-from muster.store.engine import Conflict, Store
+from muster.store.engine import Conflict, Store, Tx
+from muster.store.machines import Machine
+from muster.store.runs import Run
 
 
 @dataclass(frozen=True)
@@ -33,22 +36,54 @@ def start(
         states.check(State(machine.state), State.COMMISSIONING)
         if (owed := runs.open_of(tx, machine.id)) is not None:
             run_verbs.close(tx, owed, now, state="aborted", reason="commissioning", lost="aborted")
-        run = run_verbs.open_run(
-            tx,
-            machine,
-            "commission",
-            now,
-            scripts=catalogue.for_commission(),
-            actor=actor,
-            options={"enable_ssh": options.enable_ssh, "previous": machine.state},
-            deadline=now + timedelta(seconds=policy.arrive_s),
-        )
+        wanted = {"enable_ssh": options.enable_ssh, "previous": machine.state}
+        run = _open_run(tx, policy, machine, wanted, actor=actor, now=now)
         machines.update(tx, machine.id, permitted=True, denied_reason="")
         run_verbs.change_state(
             tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
         )
         power.want(tx, policy, machine, "cycle", now, why="commissioning", boot_device="pxe")
     return run
+
+
+def lost(
+    tx: Tx, policy: Policy, run: Run, now: datetime, *, reason: str, boot: str | None = None
+) -> None:
+    """The machine of an open run is silent: the whole is tried again, or the run has failed.
+
+    Tried again means a new run and the power cut and given back; what the lost run has is kept.
+    A machine that only a person can switch is not waited for a second time.
+    """
+    machine = machines.find_for_update(tx, run.machine_id)
+    if runs.find(tx, run.id).state not in runs.OPEN:
+        return
+    tried = run.options.get("retries", 0)
+    again = run.mode == "commission" and machine.state == State.COMMISSIONING
+    if not again or tried >= policy.commission_retries or machine.power_driver == "manual":
+        run_verbs.fail_run(tx, run, now, reason=reason, boot=boot)
+        return
+    run_verbs.close(tx, run, now, state="failed", reason=reason, lost="lost")
+    wanted = run.options | {"retries": tried + 1}
+    new = _open_run(tx, policy, machine, wanted, actor=run.requested_by, now=now)
+    told = f"try {tried + 2} of {policy.commission_retries + 1} as run {new}: {reason}"
+    machines.update(tx, machine.id, state_reason=told[:2048], updated_at=now)
+    events.add(tx, now, "run.retried", f"{machine.name}: {told}", machine=machine.id, boot=boot)
+    power.want(tx, policy, machine, "cycle", now, why="commissioning is tried again")
+
+
+def _open_run(
+    tx: Tx, policy: Policy, machine: Machine, options: dict[str, Any], *, actor: str, now: datetime
+) -> int:
+    return run_verbs.open_run(
+        tx,
+        machine,
+        "commission",
+        now,
+        scripts=catalogue.for_commission(),
+        actor=actor,
+        options=options,
+        deadline=now + timedelta(seconds=policy.arrive_s),
+    )
 
 
 def abort(store: Store, policy: Policy, reference: str, *, actor: str, now: datetime) -> None:

@@ -13,8 +13,10 @@ class Policy:
 
     Times in seconds. A nonce lives as long as the slowest boot; `silence_s` is how long an agent
     may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
-    may take to its first sign. Power: a goal's deadline, how many BMCs are acted on at once in all
-    and in one /24 or /64, and how often a machine's state is looked at.
+    may take to its first sign; `commission_retries` how often a commissioning whose machine fell
+    silent begins anew by itself (a script that failed is not tried again: it would fail again).
+    Power: a goal's deadline, how many BMCs are acted on at once in all and in one /24 or /64, and
+    how often a machine's state is looked at.
     """
 
     enlist: Enlist = "accept"
@@ -28,6 +30,7 @@ class Policy:
     heartbeat_s: float = 5
     silence_s: float = 90
     arrive_s: float = 1800
+    commission_retries: int = 1
     power_s: float = 180
     power_at_once: int = 100
     power_a_subnet: int = 50

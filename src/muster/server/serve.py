@@ -58,6 +58,7 @@ def policy_of(settings: Settings, url: str) -> Policy:
         heartbeat_s=settings.heartbeat_s,
         silence_s=settings.silence_s,
         arrive_s=settings.arrive_s,
+        commission_retries=settings.commission_retries,
         power_s=settings.power_s,
         power_at_once=settings.power_at_once,
         power_a_subnet=settings.power_a_subnet,
@@ -116,7 +117,7 @@ async def _serve(settings: Settings) -> None:
             asyncio.create_task(power.work(switchboard)),
             asyncio.create_task(polling.work(switchboard)),
             asyncio.create_task(
-                _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, utc_now()))
+                _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),
             asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
         ]
