@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ PASSWORD = "only-in-this-lab"
 POWER = "http://127.0.0.1:8970/machines"
 # Emulated machines on a loaded 2-core host take up to four times as long as on a quiet one.
 SLOW = 300.0
-HANGS = 240.0
 
 
 class Served:
@@ -84,24 +82,6 @@ class Served:
             time.sleep(0.5)
         raise AssertionError(f"{what}: not within {limit_s:.0f} s\n{self.timelines()}")
 
-    def wait_for_run(self, name: str, ready: Callable[[], Any]) -> Any:
-        """As `wait` for a machine that commissions, with the time to be started anew once.
-
-        An emulated machine breaks down in one of some fifty boots (ARCHITECTURE.md, "The lab"):
-        the server finds out within 300 s and starts it anew by itself.
-        """
-        return self.wait(f"{name} runs", ready, limit_s=HANGS + 120 + SLOW)
-
-    def _wait_for_survey(self, name: str) -> None:
-        """Nobody but a person starts a machine anew that nobody has accepted yet."""
-        try:
-            self.wait(f"{name} is surveyed", lambda: self._surveyed(name), limit_s=HANGS)
-        except AssertionError as hung:
-            console = self.lab.machine(name).serial_text()[-6000:]
-            warnings.warn(f"{hung}\nconsole of {name}:\n{console}", stacklevel=2)
-            self.lab.machine(name).cycle()
-            self.wait(f"{name}, switched on again, is surveyed", lambda: self._surveyed(name))
-
     def timelines(self) -> str:
         """Every boot's timeline as text, for a failure's message."""
         lines = []
@@ -126,7 +106,7 @@ class Served:
         for name in names:
             self.lab.machine(name).on()
         for name in names:
-            self._wait_for_survey(name)
+            self.wait(f"{name} is surveyed", lambda name=name: self._surveyed(name))
             self.lab.machine(name).wait_until("stopped", limit_s=SLOW)
         return [self.record(name) or {} for name in names]
 

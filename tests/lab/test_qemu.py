@@ -68,6 +68,12 @@ def test_the_accelerator_decides_the_cpu(accel: str, cpu: str) -> None:
     assert values(argv, "-accel")[0].startswith(accel)
 
 
+@pytest.mark.parametrize(("parallel", "thread"), [(True, "multi"), (False, "single")])
+def test_emulated_cpus_run_side_by_side_or_take_turns(parallel: bool, thread: str) -> None:
+    argv = rendered(Order(name="m1"), Accel("tcg", "test", parallel))
+    assert values(argv, "-accel") == [f"tcg,thread={thread}"]
+
+
 def test_every_nic_and_disk_kind_has_its_device_in_order() -> None:
     order = Order(
         name="m1",

@@ -227,7 +227,7 @@ class Reader:
         """The machine's name for its instruction set, as `uname -m`; "" if a tree is silent."""
         return os.uname().machine if self.live else self.text("/proc/sys/kernel/arch")
 
-    def _place(self, path: str) -> str:
+    def _place(self, path: str, *, listed: bool = False) -> str:
         """Where `path` is on this host. A recorded tree must not show us the host's own files."""
         place = self._root + path
         if self._watch:

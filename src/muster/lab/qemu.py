@@ -24,10 +24,14 @@ QEMU_LOG = "qemu.log"
 
 @dataclass(frozen=True)
 class Accel:
-    """How guests run: `name` is kvm or tcg, `reason` says why in a sentence."""
+    """How guests run: `name` is kvm or tcg, `reason` says why in a sentence.
+
+    `parallel`: emulated CPUs run side by side, each in its thread; otherwise they take turns.
+    """
 
     name: str
     reason: str
+    parallel: bool = True
 
 
 def disk_file(index: int) -> str:
