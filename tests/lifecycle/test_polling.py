@@ -7,7 +7,7 @@ from rack import MAC, Rack
 from muster.lifecycle import polling, power, switches
 from muster.power import fake
 from muster.power.drivers import PowerError
-from muster.store import machines, power_states
+from muster.store import boots, machines, power_states
 from muster.store.power_states import PowerState
 
 
@@ -153,3 +153,35 @@ def test_two_servers_look_at_each_machine_once(rack: Rack, name: str, together) 
             machines.update(tx, machine.id, power_driver="fake", power_parameters=given)
         power_states.enrol(tx, now=rack.now())
     assert sum(together(lambda: poll(rack), lambda: poll(rack))) == 10
+
+
+def test_a_bmc_that_says_off_while_the_agent_is_heard_is_not_believed(
+    rack: Rack, name: str
+) -> None:
+    poll(rack)
+    rack.now.advance(5)
+    with rack.store.write() as tx:
+        (boot,) = boots.open_of_machine(tx, machines.find(tx, name).id)
+        boots.update(tx, boot.id, started_at=rack.now() - timedelta(60), last_heard_at=rack.now())
+    until_due(rack, name)
+    poll(rack)
+    (told,) = rack.told("power.unseen")
+    assert told.endswith(
+        "the BMC says off while the machine's agent is heard: it lies, or it is another machine's;"
+        " check power_address and node_id, or restart the BMC"
+    )
+    assert row(rack, name).state == "off"
+    until_due(rack, name)
+    poll(rack)
+    assert len(rack.told("power.unseen")) == 1
+
+
+def test_a_machine_that_started_after_it_was_seen_off_is_no_lie(rack: Rack, name: str) -> None:
+    poll(rack)
+    rack.now.advance(5)
+    with rack.store.write() as tx:
+        (boot,) = boots.open_of_machine(tx, machines.find(tx, name).id)
+        boots.update(tx, boot.id, started_at=rack.now(), last_heard_at=rack.now())
+    until_due(rack, name)
+    poll(rack)
+    assert rack.told("power.unseen") == []

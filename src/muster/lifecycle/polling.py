@@ -17,7 +17,7 @@ from muster.lifecycle import contact
 from muster.lifecycle.keyring import KeyringError
 from muster.lifecycle.power import STEP, TICK_S, Switchboard
 from muster.power.drivers import PowerError, Seen
-from muster.store import events, power_states, runs
+from muster.store import boots, events, power_states, runs
 from muster.store.engine import Tx
 from muster.store.goals import Goal
 from muster.store.machines import Machine
@@ -87,7 +87,9 @@ def _exchange(board: Switchboard, looks: list[Look], free: int) -> list[tuple[Po
     now = board.clock()
     with board.store.write() as tx:
         wanted = power_states.goals_of(tx, [look.machine.id for look in looks])
-        for look in looks:
+        heard = boots.heard(tx, [look.machine.id for look in looks])
+        for number, look in enumerate(looks):
+            looks[number] = look = _doubted(look, heard.get(look.machine.id))
             _tell(tx, look, wanted.get(look.machine.id), now)
         power_states.save(tx, [after(look, board.policy.poll_s, now) for look in looks])
         power_states.enrol(tx, now=now)
@@ -106,6 +108,20 @@ async def _look(board: Switchboard, state: PowerState, machine: Machine) -> Look
     except PowerError as error:
         permanent, wait = error.permanent, error.retry_after
         return Look(state, machine, None, str(error), permanent=permanent, wait=wait)
+
+
+def _doubted(look: Look, heard: tuple[datetime, datetime] | None) -> Look:
+    """A BMC that said off, and says so again, while one and the same boot was heard in between."""
+    said_at = look.before.seen_at
+    if look.seen is None or look.seen.state != "off" or look.before.state != "off":
+        return look
+    if heard is None or said_at is None or not heard[0] < said_at < heard[1]:
+        return look
+    why = (
+        "the BMC says off while the machine's agent is heard: it lies, or it is another machine's;"
+        " check power_address and node_id, or restart the BMC"
+    )
+    return replace(look, seen=None, error=why)
 
 
 def after(look: Look, poll_s: float, now: datetime) -> PowerState:
