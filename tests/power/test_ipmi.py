@@ -21,12 +21,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {"session-timeout": 1500, "retransmission-timeout": 400}
-    monkeypatch.setattr(ipmi, "_LIMITS_MS", limits)
-
-
 @pytest.fixture
 def host(worker_id: str) -> str:
     """An address of its own for each process that tests."""
@@ -134,7 +128,9 @@ def test_who_may_not_is_told_what_is_wrong_and_not_tried_again(
     assert (str(error), error.permanent) == (f"{use.host}: {told}", True)
 
 
-def test_a_dead_bmc_is_left_in_time(use: Use) -> None:
+def test_a_dead_bmc_is_left_in_time(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {"session-timeout": 1500, "retransmission-timeout": 400}
+    monkeypatch.setattr(ipmi, "_LIMITS_MS", limits)
     use.bmc.answers = False
     error = use.refused("state")
     assert not error.permanent
