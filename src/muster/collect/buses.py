@@ -2,8 +2,12 @@
 """What every device on the PCI and USB buses has: address, identifiers, names, driver."""
 
 import re
+from collections.abc import Mapping
 
 from muster.collect.reading import FILE_LIMIT, Reader
+from muster.wire.devices import GpuCard
+from muster.wire.networks import Card, Sriov
+from muster.wire.section import plain
 
 # What type checkers believe: `typing` alone would cost 2.5 ms of start-up.
 TYPE_CHECKING = False
@@ -107,6 +111,31 @@ def identify(names: Names, reader: Reader, target: PciFunction, folder: str) -> 
         udev = reader.udev(f"+pci:{target.pci_address}")
         target.vendor = udev.get("ID_VENDOR_FROM_DATABASE", "")
         target.product = udev.get("ID_MODEL_FROM_DATABASE", "")
+
+
+def read_sriov(reader: Reader, folder: str) -> Sriov | None:
+    """What a PCI function can share out; None where it cannot."""
+    maximum = reader.number(f"{folder}/sriov_totalvfs")
+    if maximum is None:
+        return None
+    return Sriov(reader.count(f"{folder}/sriov_numvfs"), max(0, maximum))
+
+
+def nest_functions(reader: Reader, cards: Mapping[str, Card | GpuCard]) -> set[str]:
+    """Put virtual functions into the cards whose `physfn` they name.
+
+    `cards` are by their real path; returns the paths of those that are inside another now.
+    """
+    inside: set[str] = set()
+    by_address = {card.pci_address: card for card in cards.values() if card.pci_address}
+    for home, card in cards.items():
+        parent = by_address.get(reader.link(f"{home}/physfn"))
+        if parent is not None and parent.sriov is not None and parent is not card:
+            function = plain(card)
+            assert isinstance(function, dict)
+            parent.sriov.vfs.append(function)
+            inside.add(home)
+    return inside
 
 
 def iommu_group(reader: Reader, folder: str) -> int | None:

@@ -12,13 +12,14 @@ from muster.collect.buses import (
     Names,
     describe,
     driver_of,
+    nest_functions,
     pci_folder,
+    read_sriov,
     usb_address,
     usb_folder,
 )
 from muster.collect.reading import Reader, Root
-from muster.wire.devices import Drm, Gpu, GpuCard, GpuSriov, Mdev, Nvidia
-from muster.wire.section import plain
+from muster.wire.devices import Drm, Gpu, GpuCard, Mdev, Nvidia
 
 _DRM = "/sys/class/drm"
 _DISPLAY_CLASS = "0x03"
@@ -34,7 +35,12 @@ def probe(root: Root) -> Gpu:
     names = Names(reader)
     nvidia = _read_nvidia(reader)
     cards = {home: _read_card(names, reader, home, nvidia) for home in _homes(reader)}
-    return Gpu(cards=_nest_functions(reader, cards), total=len(cards), errors=reader.complaints)
+    inside = nest_functions(reader, cards)
+    return Gpu(
+        cards=[card for home, card in cards.items() if home not in inside],
+        total=len(cards),
+        errors=reader.complaints,
+    )
 
 
 def _homes(reader: Reader) -> list[str]:
@@ -56,7 +62,7 @@ def _homes(reader: Reader) -> list[str]:
 
 def _read_card(names: Names, reader: Reader, home: str, nvidia: dict[str, Nvidia]) -> GpuCard:
     card = GpuCard(
-        sriov=_read_sriov(reader, home),
+        sriov=read_sriov(reader, home),
         mdev=_read_mdev(reader, f"{home}/mdev_supported_types"),
         usb_address=usb_address(reader, home),
     )
@@ -97,13 +103,6 @@ def _read_nodes(reader: Reader, folder: str) -> Drm:
     return drm
 
 
-def _read_sriov(reader: Reader, home: str) -> GpuSriov | None:
-    maximum = reader.number(f"{home}/sriov_totalvfs")
-    if maximum is None:
-        return None
-    return GpuSriov(reader.count(f"{home}/sriov_numvfs"), max(0, maximum))
-
-
 def _read_mdev(reader: Reader, folder: str) -> dict[str, Mdev]:
     return {
         name: Mdev(
@@ -136,18 +135,3 @@ def _read_nvidia(reader: Reader) -> dict[str, Nvidia]:
             vbios_version=about.get("Video BIOS", ""),
         )
     return found
-
-
-def _nest_functions(reader: Reader, cards: dict[str, GpuCard]) -> list[GpuCard]:
-    """Virtual functions move into the card whose `physfn` they name."""
-    top: list[GpuCard] = []
-    by_address = {card.pci_address: card for card in cards.values() if card.pci_address}
-    for home, card in cards.items():
-        parent = by_address.get(reader.link(f"{home}/physfn"))
-        if parent is None or parent.sriov is None or parent is card:
-            top.append(card)
-        else:
-            function = plain(card)
-            assert isinstance(function, dict)
-            parent.sriov.vfs.append(function)
-    return top

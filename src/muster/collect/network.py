@@ -9,13 +9,14 @@ from muster.collect.buses import (
     Names,
     driver_of,
     identify,
+    nest_functions,
     pci_folder,
+    read_sriov,
     usb_address,
     usb_folder,
 )
 from muster.collect.reading import Reader, Root
-from muster.wire.networks import Card, Infiniband, Network, Port, Sriov, Vdpa
-from muster.wire.section import plain
+from muster.wire.networks import Card, Infiniband, Network, Port, Vdpa
 
 _NET = "/sys/class/net"
 _NETWORK_CLASS = "0x02"
@@ -28,10 +29,11 @@ def probe(root: Root) -> Network:
     reader = Reader(root)
     homes = _homes(reader)
     names = Names(reader)
-    cards = [_read_card(names, reader, home, ports) for home, ports in homes.items()]
+    cards = {home: _read_card(names, reader, home, ports) for home, ports in homes.items()}
+    inside = nest_functions(reader, cards)
     return Network(
         errors=reader.complaints,
-        cards=_nest_functions(reader, dict(zip(homes, cards, strict=True))),
+        cards=[card for home, card in cards.items() if home not in inside],
         total=len(cards),
     )
 
@@ -64,7 +66,7 @@ def _read_card(names: Names, reader: Reader, home: str, interfaces: list[str]) -
         driver=driver,
         driver_version=version,
         ports=[_read_port(reader, name) for name in interfaces],
-        sriov=_read_sriov(reader, home),
+        sriov=read_sriov(reader, home),
         vdpa=_read_vdpa(reader, home),
         numa_node=reader.count(f"{pci or home}/numa_node"),
         pci_address="" if usb else pci.rpartition("/")[2],
@@ -121,31 +123,9 @@ def _read_infiniband(reader: Reader, device: str, number: int) -> Infiniband:
     return found
 
 
-def _read_sriov(reader: Reader, home: str) -> Sriov | None:
-    maximum = reader.number(f"{home}/sriov_totalvfs")
-    if maximum is None:
-        return None
-    return Sriov(current_vfs=reader.count(f"{home}/sriov_numvfs"), maximum_vfs=max(0, maximum))
-
-
 def _read_vdpa(reader: Reader, home: str) -> Vdpa | None:
     for name in reader.names(home):
         if name.startswith("vdpa"):
             inside = reader.names(f"{home}/{name}")
             return Vdpa(name, next((n for n in inside if n.startswith("vhost-vdpa-")), ""))
     return None
-
-
-def _nest_functions(reader: Reader, cards: dict[str, Card]) -> list[Card]:
-    """Virtual functions move into the card whose `physfn` they name."""
-    top: list[Card] = []
-    by_address = {card.pci_address: card for card in cards.values() if card.pci_address}
-    for home, card in cards.items():
-        parent = by_address.get(reader.link(f"{home}/physfn"))
-        if parent is None or parent.sriov is None or parent is card:
-            top.append(card)
-        else:
-            function = plain(card)
-            assert isinstance(function, dict)
-            parent.sriov.vfs.append(function)
-    return top

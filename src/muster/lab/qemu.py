@@ -77,7 +77,8 @@ def _board(machine: Machine, accel: Accel) -> list[str]:
     # Without KVM, Nehalem reached a kernel panic in 4.7-5.8 CPU-seconds and "max" in 6.2-6.7.
     kvm = accel.name == "kvm"
     command = ["-machine", "q35,graphics=off", "-display", "none", "-vga", "none"]
-    command += ["-accel", "kvm" if kvm else "tcg,thread=multi"]
+    emulated = f"tcg,thread={'multi' if accel.parallel else 'single'}"
+    command += ["-accel", "kvm" if kvm else emulated]
     command += ["-cpu", "host" if kvm else "Nehalem"]
     command += board.processors(machine)
     # strict: firmware falls from the NICs to the disks and to nothing else.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Graphics cards, USB and PCI devices, serial ports and load, as in LXD's and Incus's document."""
 
+from muster.wire.networks import Sriov
 from muster.wire.section import OMIT, Section, Shape
 from muster.wire.shape import dataclass, field
 
@@ -16,15 +17,6 @@ class Drm(Shape):
     control_device: str = field(default="", metadata=OMIT)
     render_name: str = field(default="", metadata=OMIT)
     render_device: str = field(default="", metadata=OMIT)
-
-
-@dataclass(eq=False, repr=False)
-class GpuSriov(Shape):
-    """`vfs` are whole cards; they stay plain because a card would otherwise contain itself."""
-
-    current_vfs: int = 0
-    maximum_vfs: int = 0
-    vfs: list[dict[str, object]] = field(default_factory=list)
 
 
 @dataclass(eq=False, repr=False)
@@ -60,7 +52,7 @@ class GpuCard(Shape):
     driver: str = field(default="", metadata=OMIT)
     driver_version: str = field(default="", metadata=OMIT)
     drm: Drm | None = field(default=None, metadata=OMIT)
-    sriov: GpuSriov | None = field(default=None, metadata=OMIT)
+    sriov: Sriov | None = field(default=None, metadata=OMIT)
     nvidia: Nvidia | None = field(default=None, metadata=OMIT)
     mdev: dict[str, Mdev] = field(default_factory=dict, metadata=OMIT)
     numa_node: int = 0
