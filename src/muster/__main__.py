@@ -23,6 +23,7 @@ _COMMANDS = {
     "serve": ("muster.server.commands:serve", "Serve machines and people until stopped."),
     "settings": ("muster.server.commands:settings", "Explain every setting and its origin."),
     "doctor": ("muster.server.commands:doctor", "Check interface, ports, image, clock, tools."),
+    "rotate-secrets": ("muster.server.commands:rotate_secrets", "Seal BMC secrets with a new key."),
     "image": ("muster.images.commands:app", "Build and keep the ephemeral OS."),
     "lab": ("muster.lab.commands:app", "A virtual rack to try everything in."),
     "login": ("muster.cli.login:login", "Sign in and keep an API key."),

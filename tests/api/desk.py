@@ -4,13 +4,16 @@ import base64
 import copy
 import json
 import re
+import tempfile
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from litestar.testing import TestClient
 
 from muster.images.library import Library
 from muster.lifecycle import secrets
+from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.server.app import application
 from muster.store import people
@@ -31,7 +34,12 @@ class Desk:
         self._prefix = prefix
         self.policy = Policy(**policy)
         self._clock = clock
-        self.app = application(store, self.policy, library, clock=lambda: self._clock())
+        self._folder = tempfile.TemporaryDirectory(prefix="muster-keys-")
+        self.keyring = Keyring(Path(self._folder.name) / "secrets.key")
+        self.keyring.create()
+        self.app = application(
+            store, self.policy, library, keyring=self.keyring, clock=lambda: self._clock()
+        )
         self._fresh_state = {name: copy.deepcopy(self.app.state[name]) for name in BUDGETS}
         self.client = TestClient(self.app, raise_server_exceptions=False)
         self.keys: dict[str, str] = {}

@@ -11,11 +11,12 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people, schemas, scripts, tests
+from muster.api import images, journal, machines, people, power, schemas, scripts, tests
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
 from muster.lifecycle import timeline
+from muster.lifecycle.keyring import KeyringError
 from muster.lifecycle.scripts import BadScript
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.states import Refused
@@ -34,6 +35,7 @@ def router() -> Router:
             *machines.ROUTES,
             *tests.ROUTES,
             *scripts.ROUTES,
+            *power.ROUTES,
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,
@@ -127,6 +129,11 @@ def _power(_: AnyRequest, error: PowerError) -> Response[dict[str, Any]]:
     return _answer(400, str(error))
 
 
+def _keyring(_: AnyRequest, error: KeyringError) -> Response[dict[str, Any]]:
+    log.error("secrets cannot be used", reason=str(error))
+    return _answer(500, str(error))
+
+
 def _unexpected(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
     log.error("request failed", method=request.method, path=request.url.path, exc_info=error)
     return _answer(500, "the server failed; its log says why")
@@ -144,5 +151,6 @@ ERRORS: ExceptionHandlersMap = {
     Conflict: _conflict,
     Refused: _conflict,
     PowerError: _power,
+    KeyringError: _keyring,
     Exception: _unexpected,
 }

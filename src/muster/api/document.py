@@ -107,7 +107,7 @@ def _add_limits(schemas: dict[str, Any]) -> None:
         "title": "PowerSwitch",
         "type": "object",
         "description": schemas["PowerSwitch"].get("description", ""),
-        "oneOf": [_driver(name) for name in drivers.NAMES],
+        "oneOf": [_driver(name) for name in drivers.names()],
     }
 
 
@@ -119,11 +119,7 @@ def _without_nul(schema: dict[str, Any]) -> None:
 def _driver(name: str) -> dict[str, Any]:
     """A driver with its parameters, as `drivers.check` takes them."""
     known = drivers.load(name).PARAMETERS
-    text = {"type": "string", "pattern": _WITHOUT_NUL}
-    parameters = {
-        key: text | {"description": parameter.help, "minLength": int(parameter.required)}
-        for key, parameter in known.items()
-    }
+    parameters = {key: _parameter(parameter) for key, parameter in known.items()}
     needed = [key for key, parameter in known.items() if parameter.required]
     return {
         "required": ["driver", "parameters"] if needed else ["driver"],
@@ -137,6 +133,15 @@ def _driver(name: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def _parameter(parameter: drivers.Parameter) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string", "description": parameter.help}
+    if parameter.secret:
+        schema["writeOnly"] = True
+    if parameter.choices:
+        return schema | {"enum": list(parameter.choices)}
+    return schema | {"pattern": "^[ -~]*$", "minLength": int(parameter.required)}
 
 
 def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines: list, show, and the verbs of a person."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-from litestar import Response, delete, get, patch, post, put
+from litestar import Response, delete, get, patch, post
 from litestar.params import Parameter, QueryParameter
 
 from muster.api import shapes
 from muster.api.access import role
 from muster.api.shapes import BootShown, Machines, MachineShown, RunShown
-from muster.lifecycle import commission, power
+from muster.lifecycle import commission
 from muster.lifecycle.policy import Policy
 from muster.machine.states import State
-from muster.power import drivers
 from muster.store import boots, machines, runs
 from muster.store.engine import Missing, Store
 from muster.store.people import User
@@ -43,7 +42,7 @@ def list_machines(
 @get(PATH, sync_to_thread=True)
 def show_machine(reference: Reference, store: Store, user: User) -> MachineShown:
     """One machine."""
-    return _shown(store, reference)
+    return machine_shown(store, reference)
 
 
 @get(PATH + "/boots", sync_to_thread=True)
@@ -97,7 +96,7 @@ def change_machine(
 ) -> MachineShown:
     """Rename a machine."""
     commission.rename(store, reference, data.name, actor=user.name, now=now)
-    return _shown(store, data.name)
+    return machine_shown(store, data.name)
 
 
 @delete(PATH, sync_to_thread=True, dependencies=role("operator"))
@@ -112,14 +111,14 @@ def abort(
 ) -> MachineShown:
     """End the machine's open run; its former state comes back."""
     commission.abort(store, policy, reference, actor=user.name, now=now)
-    return _shown(store, reference)
+    return machine_shown(store, reference)
 
 
 @post(PATH + "/accept", status_code=200, sync_to_thread=True, dependencies=role("operator"))
 def accept(reference: Reference, store: Store, user: User, now: datetime) -> MachineShown:
     """Permit a machine that is held to send its data."""
     commission.accept(store, reference, actor=user.name, now=now)
-    return _shown(store, reference)
+    return machine_shown(store, reference)
 
 
 @dataclass(frozen=True)
@@ -135,54 +134,11 @@ def deny(
 ) -> MachineShown:
     """Refuse a New machine."""
     commission.deny(store, reference, reason=data.reason, actor=user.name, now=now)
-    return _shown(store, reference)
+    return machine_shown(store, reference)
 
 
-@dataclass(frozen=True)
-class PowerSwitch(Limited):
-    """A driver's name and its parameters, as MAAS names them."""
-
-    driver: str
-    parameters: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """A parameter is text that every database keeps."""
-        super().__post_init__()
-        for name, value in self.parameters.items():
-            if "\0" in name or "\0" in value:
-                raise ValueError(f"parameters.{name}: holds a NUL")
-
-
-@put(PATH + "/power", sync_to_thread=True, dependencies=role("operator"))
-def set_power(
-    reference: Reference, data: PowerSwitch, store: Store, user: User, now: datetime
-) -> MachineShown:
-    """How this machine is switched from outside."""
-    parameters = drivers.check(data.driver, data.parameters)
-    commission.set_power(store, reference, data.driver, parameters, actor=user.name, now=now)
-    return _shown(store, reference)
-
-
-@post(
-    PATH + "/power/{goal:str}",
-    status_code=202,
-    sync_to_thread=True,
-    dependencies=role("operator"),
-)
-def ask_power(
-    reference: Reference,
-    goal: Literal["on", "off", "cycle"],
-    store: Store,
-    policy: Policy,
-    user: User,
-    now: datetime,
-) -> MachineShown:
-    """Switch a machine; the outcome is an event."""
-    power.ask(store, policy, reference, goal, actor=user.name, now=now)
-    return _shown(store, reference)
-
-
-def _shown(store: Store, reference: str) -> MachineShown:
+def machine_shown(store: Store, reference: str) -> MachineShown:
+    """The machine as it is now; raises Missing."""
     with store.read() as tx:
         machine = machines.find(tx, reference)
         return shapes.machine(machine, machines.macs_of(tx, [machine.id])[machine.id])
@@ -199,6 +155,4 @@ ROUTES = [
     abort,
     accept,
     deny,
-    set_power,
-    ask_power,
 ]

@@ -48,7 +48,7 @@ def start(
         run_verbs.change_state(
             tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
         )
-        power.want(tx, policy, machine, "cycle", now, why="commissioning")
+        power.want(tx, policy, machine, "cycle", now, why="commissioning", boot_device="pxe")
     return run
 
 
@@ -174,21 +174,6 @@ def rename(store: Store, reference: str, name: str, *, actor: str, now: datetime
         machines.rename(tx, machine.id, name, now=now)
         told = f"{machine.name} is now called {name}"
         events.add(tx, now, "machine.renamed", told, actor=actor, machine=machine.id)
-
-
-def set_power(
-    store: Store, reference: str, driver: str, parameters: dict[str, str], *, actor: str,
-    now: datetime,
-) -> Machine:  # fmt: skip
-    """How this machine is switched from outside."""
-    with store.write() as tx:
-        machine = machines.find_for_update(tx, reference)
-        machines.update(
-            tx, machine.id, power_driver=driver, power_parameters=parameters, updated_at=now
-        )
-        told = f"{machine.name} is switched by {driver}"
-        events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
-        return machines.find(tx, machine.id)
 
 
 def delete(store: Store, reference: str, *, actor: str, now: datetime) -> None:

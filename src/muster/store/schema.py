@@ -66,7 +66,11 @@ machines = sa.Table(
     sa.Column("surveyed_at", Utc, nullable=True),
     sa.Column("summary", sa.JSON, nullable=False, default=dict),
     sa.Column("power_driver", sa.String(32), nullable=False, default="manual"),
+    # Never a secret: those are in power_secret, sealed by lifecycle.keyring.
     sa.Column("power_parameters", sa.JSON, nullable=False, default=dict),
+    sa.Column("power_secret", sa.Text, nullable=False, default="", server_default=""),
+    # What is switched through one BMC shares this; "" when nothing is shared.
+    sa.Column("bmc", sa.String(255), nullable=False, default="", server_default="", index=True),
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("updated_at", Utc, nullable=False),
 )
@@ -301,7 +305,37 @@ power_goals = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False, default=0),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("detail", sa.Text, nullable=False, default=""),
+    sa.Column("boot_device", sa.String(8), nullable=False, default="", server_default=""),
+    # When the command was last sent, and how often: accepted is not done.
+    sa.Column("sent_at", Utc, nullable=True),
+    sa.Column("sends", sa.Integer, nullable=False, default=0, server_default="0"),
     sa.Column("due_at", Utc, nullable=True, index=True),
     sa.Column("deadline_at", Utc, nullable=True),
     sa.Column("updated_at", Utc, nullable=False),
+)
+
+# One operation a BMC at a time, whichever process does it.
+bmc_leases = sa.Table(
+    "bmc_leases",
+    metadata,
+    sa.Column("bmc", sa.String(255), primary_key=True),
+    sa.Column("subnet", sa.String(64), nullable=False, index=True),
+    sa.Column("holder", sa.String(32), nullable=False),
+    sa.Column("until", Utc, nullable=False),
+)
+
+# What polling saw last; the goal's row says what is wanted.
+power_states = sa.Table(
+    "power_states",
+    metadata,
+    sa.Column(
+        "machine_id", _id, sa.ForeignKey("machines.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("health", sa.String(16), nullable=False, default=""),
+    sa.Column("seen_at", Utc, nullable=True),
+    sa.Column("changed_at", Utc, nullable=True),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("error", sa.Text, nullable=False, default=""),
+    sa.Column("due_at", Utc, nullable=True, index=True),
 )

@@ -6,8 +6,8 @@ from alembic import op
 
 from muster.store.schema import Utc
 
-revision = "0010_scripts"
-down_revision = "0001"
+revision = "0003_scripts"
+down_revision = "0002_power"
 branch_labels = None
 depends_on = None
 
