@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup image demo test check lint unit e2e serve bench-boot bench-scripts format clean
+.PHONY: help setup image demo test check lint unit e2e serve bench-boot bench-scripts bench-collect
+.PHONY: coverage schema format clean
 
 help: ## Print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -27,7 +28,8 @@ demo: image ## Two virtual bare machines enlist themselves and become Ready
 	$(BIN)/muster demo
 
 test: check image ## Everything: check, then journeys with real virtual machines
-	MUSTER_TEST_REQUIRE=postgresql,image,lab $(BIN)/pytest -q -m "e2e or image or slow"
+	$(BIN)/pytest -q -n auto --hypothesis-profile=thorough -m "hypothesis and not e2e and not slow"
+	MUSTER_TEST_REQUIRE=postgresql,image,lab,lxd $(BIN)/pytest -q -m "e2e or image or slow"
 
 check: setup lint unit ## Lint, types, contracts, unit tests: the inner loop
 
@@ -42,7 +44,7 @@ unit: setup
 	MUSTER_TEST_REQUIRE=postgresql $(BIN)/pytest -q -n auto -m "not e2e and not image and not slow"
 
 e2e: image ## Only the journeys with virtual machines
-	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q -m e2e
+	MUSTER_TEST_REQUIRE=image,lab,lxd $(BIN)/pytest -q -m e2e
 
 serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHCP=own ...)
 	$(BIN)/muster serve --data build/data $(if $(INTERFACE),--interface $(INTERFACE)) \
@@ -53,6 +55,17 @@ bench-boot: image ## Seconds from power-on to each phase; the last line is JSON
 
 bench-scripts: setup ## The engine's own cost a script; the last line is JSON
 	$(BIN)/python -m tests.bench.scripts
+
+bench-collect: setup ## Our survey against LXD's on this machine; the last line is JSON
+	$(BIN)/python -m tests.bench.collect
+
+coverage: setup ## Every line of collect and wire is run by their tests
+	mkdir -p build
+	$(BIN)/coverage run -m pytest -q tests/collect tests/wire
+	$(BIN)/coverage report
+
+schema: setup ## Write docs/resources.schema.json from the dataclasses
+	$(BIN)/python -m muster.wire.schema > docs/resources.schema.json
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix

@@ -16,8 +16,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from argon2 import PasswordHasher
+from hypothesis import settings
 
 from muster.agent.evidence import evidence
+from muster.lifecycle import people
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
 from muster.store.schema import metadata
@@ -26,6 +29,11 @@ from muster.wire.hello import Evidence, Hello, Nic
 sys.path.insert(0, str(Path(__file__).parent / "machines"))
 
 import trees
+
+# The inner loop looks at a few examples; 'make test' asks for the thorough profile as well.
+settings.register_profile("quick", max_examples=30, deadline=None)
+settings.register_profile("thorough", max_examples=150, deadline=None)
+settings.load_profile("quick")
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -69,6 +77,14 @@ def together() -> Callable[..., list[Any]]:
             return [doing.result(timeout=30) for doing in [pool.submit(begin, w) for w in works]]
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords hashed in 1 ms: the real cost is 0.15 s and 64 MiB each."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(people, "_hasher", hasher)
+    monkeypatch.setattr(people, "_NOBODY", hasher.hash("nobody"))
 
 
 @pytest.fixture

@@ -51,6 +51,19 @@ _COMMANDS = {
 for _name, (_target, _help) in _COMMANDS.items():
     app.command(_target, name=_name, help=_help)
 
+inventory = cyclopts.App(name="inventory", help="A machine's hardware as an archive, and back.")
+inventory.command(
+    "muster.collect.commands:capture",
+    name="capture",
+    help="Write what muster reads of this machine into an archive.",
+)
+inventory.command(
+    "muster.collect.commands:read",
+    name="read",
+    help="Print the resources document of a captured machine.",
+)
+app.command(inventory)
+
 
 def main() -> None:
     """Run the command; its return value is the exit status."""

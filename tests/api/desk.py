@@ -96,8 +96,9 @@ class Desk:
 
 
 def resources() -> bytes:
-    """The smallest document that the server reads."""
-    return json.dumps({"api_version": "1.0", "resources": {}, "extra": {}}).encode()
+    """The smallest document that the server reads, and keys that it does not know."""
+    known = {"api_version": "1.0", "resources": {"npu": [1]}, "extra": {}}
+    return json.dumps(known | {"machine-extra": {"platform": "x"}}).encode()
 
 
 OUTPUTS = {

@@ -74,6 +74,8 @@ def people_s_reading(tour: Tour, words: dict[str, str]) -> None:
     assert {"name": "virtuality", "body": {"virtual": False, "hypervisor": ""}}.items() <= next(
         one.items() for one in found if one["name"] == "virtuality"
     )
+    schema = tour.good("GET", "/api/v1/schemas/resources").json()
+    assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12/")
     for path in ("boots", "events", "clashes", "images", "whoami"):
         tour.good("GET", f"/api/v1/{path}")
     tour.good("GET", "/healthz")

@@ -1,7 +1,6 @@
 from datetime import datetime
 
 import pytest
-from argon2 import PasswordHasher
 from tests.api.desk import Desk
 
 from muster.api.people import TRIES
@@ -20,11 +19,8 @@ WRITES = [
 
 
 @pytest.fixture
-def password(desk: Desk, now: datetime, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The admin's of a first start; hashed in 1 ms instead of 50."""
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(people, "_hasher", quick)
-    monkeypatch.setattr(people, "_NOBODY", quick.hash("nobody"))
+def password(desk: Desk, now: datetime) -> str:
+    """The admin's of a first start."""
     with desk.store.write() as tx:
         tx.exec_driver_sql("DELETE FROM users")
     made = people.first_admin(desk.store, now)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from muster.collect import ethtool, interfaces
+from muster.collect import ethtool, interfaces, nicdriver
 from muster.collect.reading import Reader
-from muster.wire.hardware import Card, Network, Port
+from muster.wire.networks import Card, Network, Port
 
 GSET, GDRVINFO, GLINK, GPERMADDR, GLINKSETTINGS = 0x1, 0x3, 0xA, 0x20, 0x4C
 Answer = Callable[[bytes], bytes]
@@ -23,7 +23,7 @@ def live(monkeypatch: pytest.MonkeyPatch) -> None:
             super().__init__(root)
             self.live = True
 
-        def _place(self, path: str) -> str:
+        def _place(self, path: str, *, listed: bool = False) -> str:
             return self._root + path
 
     monkeypatch.setattr(ethtool, "Reader", LiveReader)
@@ -45,7 +45,7 @@ def drive(monkeypatch: pytest.MonkeyPatch, answers: dict[int, Answer | int]) -> 
         ctypes.memmove(address, told, len(told))
         return 0
 
-    monkeypatch.setattr(ethtool.fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(nicdriver.fcntl, "ioctl", ioctl)
 
 
 def settings(asked: bytes) -> bytes:

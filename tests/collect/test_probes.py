@@ -1,10 +1,12 @@
+import struct
 from pathlib import Path
 
 import pytest
 import trees
 
-from muster.collect import cpu, interfaces, memory, network, storage, system, writes
-from muster.wire.hardware import AddressSizes, Bond, Bridge, Cache, Infiniband, Vlan
+from muster.collect import cpu, interfaces, memory, network, storage, system, tpm, writes
+from muster.wire.hardware import AddressSizes, Cache
+from muster.wire.networks import Bond, Bridge, Infiniband, Vlan
 
 
 def test_a_core_is_told_by_its_threads_and_not_by_its_number(server: Path) -> None:
@@ -17,6 +19,22 @@ def test_a_core_is_told_by_its_threads_and_not_by_its_number(server: Path) -> No
         (3, 1, 1, False, True),
     ]
     assert (core.die, core.cluster, core.flags) == (0, 0, ["fpu", "vme"])
+
+
+def test_where_every_node_claims_every_thread_the_thread_s_own_link_decides(server: Path) -> None:
+    nodes = server / "sys/devices/system/node"
+    for node in (0, 1):
+        (nodes / f"node{node}/cpulist").write_text("0-3\n")
+    for thread in range(4):
+        link = server / f"sys/devices/system/cpu/cpu{thread}/node{thread % 2}"
+        link.symlink_to(f"../../node/node{thread % 2}")
+    threads = [t for s in cpu.probe(server).sockets for c in s.cores for t in c.threads]
+    assert {thread.id: thread.numa_node for thread in threads} == {0: 0, 1: 1, 2: 0, 3: 1}
+
+
+def test_siblings_with_numbers_of_their_own_are_cores_of_their_own(server: Path) -> None:
+    (server / "sys/devices/system/cpu/cpu2/topology/core_id").write_text("1\n")
+    assert [len(socket.cores) for socket in cpu.probe(server).sockets] == [2, 1]
 
 
 def test_frequencies_are_megahertz_and_caches_bytes(server: Path) -> None:
@@ -262,3 +280,13 @@ def test_sectors_written_are_field_seven_of_stat(server: Path) -> None:
     found = writes.probe(trees.plant(server, files | more[0], links | more[1]))
     assert found.sectors == {"sda": 77}
     assert [complaint.path for complaint in found.errors] == ["/sys/block/sdb/stat"]
+
+
+def test_a_tpm_that_stops_in_the_middle_gives_what_it_gave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = [b"half", b""]
+    monkeypatch.setattr(
+        tpm, "_command", lambda *_: struct.pack(">IH", 0, len(parts[0])) + parts.pop(0)
+    )
+    assert tpm._read(-1, 0x01C00002, 100) == b"half"

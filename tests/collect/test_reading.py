@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from muster.collect import reading
-from muster.collect.reading import Reader, pci_folder, pci_names, udev_unescape, usb_address
+from muster.collect.buses import Names, pci_folder, usb_address
+from muster.collect.reading import Reader, udev_unescape
 
 
 def complaints(reader: Reader) -> list[tuple[str, str]]:
@@ -86,6 +87,16 @@ def test_numbers_are_read_with_sign_and_base(tmp_path: Path) -> None:
     assert reader.count("/flags", 16) == 0x1003
 
 
+def test_amounts_and_decimals_keep_to_their_bounds(tmp_path: Path) -> None:
+    (tmp_path / "size").write_text("18446744073709551615\n")
+    (tmp_path / "speed").write_text("1.5\n")
+    (tmp_path / "odd").write_text("1e9\n")
+    reader = Reader(tmp_path)
+    assert (reader.amount("/size", 1), reader.amount("/size", 512)) == ((1 << 64) - 1, 0)
+    assert [reader.decimal(f"/{name}") for name in ("speed", "odd", "no")] == [1.5, 0.0, 0.0]
+    assert [path for path, _ in complaints(reader)] == ["/size", "/odd"]
+
+
 def test_names_are_in_natural_order_and_printable(tmp_path: Path) -> None:
     for name in (b"cpu10", b"cpu2", b"a\xff", "cpu٣".encode()):
         Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text("")
@@ -145,12 +156,13 @@ def test_pci_ids_are_searched_by_vendor_then_product(tmp_path: Path) -> None:
         "# ids\n15b3  Mellanox\n\t1014  MT27700\n\t\t15b3 0001  sub\n\t1015  MT27710\n1af4  Red\n"
     )
     (tmp_path / "usr/share/misc/pci.ids").write_text(table)
-    reader = Reader(tmp_path)
-    assert pci_names(reader, "15b3", "1015") == ("Mellanox", "MT27710")
-    assert pci_names(reader, "15b3", "9999") == ("Mellanox", "")
-    assert pci_names(reader, "1af4", "1000") == ("Red", "")
-    assert pci_names(reader, "ffff", "0001") == ("", "")
-    assert pci_names(reader, "", "") == ("", "")
+    names = Names(Reader(tmp_path))
+    assert names.pci("15b3", "1015") == ("Mellanox", "MT27710")
+    assert names.pci("15b3", "9999") == ("Mellanox", "")
+    assert names.pci("1af4", "1000") == ("Red", "")
+    assert names.pci("ffff", "0001") == ("", "")
+    assert names.pci("", "") == ("", "")
+    assert names.usb("15b3", "1015") == ("", "")
 
 
 def test_the_live_machine_names_its_architecture() -> None:

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.wire import resources
-from muster.wire.hardware import Disk, Firmware, plain
+from muster.wire.hardware import Disk, Firmware
+from muster.wire.peripherals import Health
 from muster.wire.resources import BadDocument, DiskSummary, NicSummary, read_document, summary
+from muster.wire.section import plain
+from muster.wire.slots import Tpm
 
 
 def encoded(found: object, **more: object) -> bytes:
@@ -41,13 +44,13 @@ def test_go_writes_empty_lists_and_objects_as_null() -> None:
         "usb": {"devices": [{"interfaces": None}], "total": 1},
         "system": {"firmware": None, "chassis": None, "motherboard": None},
         "cpu": {"sockets": None},
-        "gpu": None,
+        "gpu": {"cards": None, "total": 0},
     }
     networks = {"br0": {"bridge": {"upper_devices": None}, "bond": {"lower_devices": None}}}
     read = read_document(encoded(found, networks=networks, environment=None))
     assert read.resources.network.cards[0].ports == []
     assert read.resources.system.firmware is None
-    assert read.resources.gpu == {}
+    assert read.resources.gpu.cards == []
     assert read.networks["br0"].bridge is not None
     assert read.networks["br0"].bridge.upper_devices == []
     assert read.environment == {}
@@ -68,6 +71,17 @@ def test_go_writes_empty_lists_and_objects_as_null() -> None:
             "is missing",
         ),
         ({"gpu": []}, "$.resources.gpu", "must be an object, not list"),
+        (
+            {"gpu": {"cards": [{"mdev": []}]}},
+            "$.resources.gpu.cards[0].mdev",
+            "must be an object, not list",
+        ),
+        (
+            {"load": {"Average1Min": 1 << 70}},
+            "$.resources.load.Average1Min",
+            "is larger than 2^64-1",
+        ),
+        ({"load": {"Average1Min": "1"}}, "$.resources.load.Average1Min", "must be float, not str"),
         ([], "$.resources", "must be an object, not list"),
     ],
 )
@@ -127,7 +141,29 @@ def test_empty_fields_are_left_out_where_lxd_leaves_them_out() -> None:
     assert told["rotational"] is False
     assert told["device_id"] == ""
     assert "wwn" not in told
+    assert plain(Health("sda", media_errors=0)) == {"disk": "sda", "media_errors": 0}
     assert plain({"a": [Firmware()]}) == {"a": [{"vendor": "", "date": "", "version": ""}]}
+
+
+def test_an_extra_of_our_schema_is_read_and_another_s_left_alone() -> None:
+    ours = {"schema": "muster.extra/1", "tpm": {"present": True}, "new": 1}
+    read = read_document(encoded({}, extra=ours))
+    assert read.extra is not None
+    assert read.extra.tpm == Tpm(present=True)
+    assert read.raw["extra"] == ours
+    for other in ({"schema": "muster.extra/9", "tpm": 1}, {"tpm": 1}, None, [1]):
+        assert read_document(encoded({}, extra=other)).extra is None
+
+
+def test_a_broken_extra_of_our_schema_is_named_by_its_path() -> None:
+    with pytest.raises(BadDocument, match=r"\$\.extra\.tpm\.present: must be bool, not int"):
+        read_document(encoded({}, extra={"schema": "muster.extra/1", "tpm": {"present": 1}}))
+
+
+def test_shapes_are_compared_and_shown_by_their_fields() -> None:
+    assert Tpm(device="tpm0") == Tpm(device="tpm0")
+    assert Tpm(device="tpm0") != Tpm()
+    assert "'device': 'tpm0'" in repr(Tpm(device="tpm0"))
 
 
 TEXT = st.text("az09 .\0\n\ud800\u00e9", max_size=8)
@@ -152,3 +188,19 @@ def test_any_json_is_read_or_refused_by_name(found: dict[str, object]) -> None:
     except BadDocument as error:
         path = error.path
     assert path.startswith("$.resources")
+
+
+def test_what_has_no_shape_is_read_as_it_is() -> None:
+    found = {"network": {"cards": [{"sriov": {"vfs": [{"driver": ["any", 1]}]}}]}}
+    (card,) = read_document(encoded(found)).resources.network.cards
+    assert card.sriov is not None
+    assert card.sriov.vfs == [{"driver": ["any", 1]}]
+
+
+def test_a_map_is_a_map_and_a_number_is_finite() -> None:
+    with pytest.raises(BadDocument, match=r"\$\.networks: must be an object, not list"):
+        read_document(encoded({}, networks=[]))
+    # JSON has no infinity, and Python reads 1e999 as one.
+    huge = encoded({"load": {"Average1Min": 7}}).replace(b"7", b"1e999")
+    with pytest.raises(BadDocument, match=r"Average1Min: is larger than 2\^64-1"):
+        read_document(huge)

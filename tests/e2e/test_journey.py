@@ -63,7 +63,7 @@ def test_bare_machines_enlist_themselves_and_become_ready(served: Served) -> Non
     for machine in ids.values():
         served.api.send("POST", machine_path(machine, "/commission"), {})
     for name, machine in ids.items():
-        served.wait_for_machine(name, "ends", lambda m=machine: served.last_run(m)["ended_at"])
+        served.wait(f"{name} ends", lambda m=machine: served.last_run(m)["ended_at"])
         record = served.api.get(machine_path(machine))
         assert (record["state"], record["state_reason"]) == ("Ready", "commissioning passed")
         served.lab.machine(name).wait_until("stopped", limit_s=SLOW)
@@ -84,7 +84,7 @@ def test_a_killed_server_and_a_cut_network_lose_nothing(served: Served) -> None:
         results = served.last_run(machine)["results"]
         return any(r["name"] == script and r["state"] != "pending" for r in results)
 
-    served.wait_for_machine("m1", "runs", lambda: running("00-maas-00-support-info"))
+    served.wait("m1 runs", lambda: running("00-maas-00-support-info"))
     served.kill()
     served.start()
     served.wait("the second script", lambda: running("00-maas-01-lshw"))

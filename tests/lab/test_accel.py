@@ -55,6 +55,24 @@ def test_kvm_is_believed_only_when_firmware_came_up(
     assert chosen({}, tmp_path).name == name
 
 
+@pytest.mark.parametrize(
+    ("script", "parallel", "told"),
+    [
+        ("echo 'QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)'", False, "QEMU 7 is older"),
+        ("echo 'QEMU emulator version 8.2.2'", False, "QEMU 8 is older"),
+        ("echo 'QEMU emulator version 10.0.2 (Debian 1:10.0.2)'", True, "guests are emulated"),
+        ("echo hello", False, "QEMU 0 is older"),
+    ],
+)
+def test_emulated_cpus_run_side_by_side_only_where_qemu_does_it_right(
+    script: str, parallel: bool, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_qemu(tmp_path, monkeypatch, script)
+    made = chosen({}, tmp_path / "none")
+    assert (made.name, made.parallel) == ("tcg", parallel)
+    assert told in made.reason
+
+
 @pytest.mark.e2e
 @pytest.mark.usefixtures("able_host")
 def test_real_firmware_passes_the_probe_where_guests_run() -> None:

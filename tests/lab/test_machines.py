@@ -4,6 +4,7 @@ import pytest
 from muster.lab.client import default_orders
 from muster.lab.errors import BadOrder
 from muster.lab.machines import (
+    DiskKind,
     DiskOrder,
     Firmware,
     NicOrder,
@@ -99,3 +100,17 @@ def test_firmware_is_dealt_out_in_turn() -> None:
 def test_an_unknown_firmware_is_refused_with_the_field() -> None:
     with pytest.raises(BadOrder, match=r"'m1'.*'corebot'.*firmware"):
         default_orders(1, ["corebot"], memory_mib=512)
+
+
+@pytest.mark.parametrize(
+    ("order", "named"),
+    [
+        (Order(name="m1", memory_mib=1000, numa_nodes=3, cpus=3), "numa_nodes: 1000 MiB"),
+        (Order(name="m1", cpus=3, numa_nodes=2), "numa_nodes: 3 CPUs"),
+        (Order(name="m1", dimms=3), "dimms: 2048 MiB"),
+        (Order(name="m1", disks=(DiskOrder(kind=DiskKind.SATA),) * 7), "6 SATA ports"),
+    ],
+)
+def test_a_board_that_cannot_be_is_refused_by_name(order: Order, named: str) -> None:
+    with pytest.raises(BadOrder, match=named):
+        build("lab", order)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from muster.collect import dimms
 from muster.lab import qemu
 from muster.lab.machines import DiskKind, DiskOrder, Firmware, NicModel, NicOrder, Order, build
 from muster.lab.qemu import Accel
@@ -67,6 +68,12 @@ def test_the_accelerator_decides_the_cpu(accel: str, cpu: str) -> None:
     assert values(argv, "-accel")[0].startswith(accel)
 
 
+@pytest.mark.parametrize(("parallel", "thread"), [(True, "multi"), (False, "single")])
+def test_emulated_cpus_run_side_by_side_or_take_turns(parallel: bool, thread: str) -> None:
+    argv = rendered(Order(name="m1"), Accel("tcg", "test", parallel))
+    assert values(argv, "-accel") == [f"tcg,thread={thread}"]
+
+
 def test_every_nic_and_disk_kind_has_its_device_in_order() -> None:
     order = Order(
         name="m1",
@@ -75,11 +82,11 @@ def test_every_nic_and_disk_kind_has_its_device_in_order() -> None:
     )
     devices = values(rendered(order), "-device")
     assert [device.split(",")[0] for device in devices] == [
-        *("virtio-rng-pci", "virtio-net-pci", "e1000e"),
-        *("virtio-blk-pci", "nvme", "ide-hd"),
+        *("virtio-rng-pci", "virtio-scsi-pci", "qemu-xhci", "virtio-net-pci", "e1000e"),
+        *("virtio-blk-pci", "nvme", "ide-hd", "scsi-hd", "usb-storage"),
     ]
-    assert [device.split("bootindex=")[1] for device in devices[1:]] == ["1", "2", "3", "4", "5"]
-    assert "bus=ide.2" in devices[-1]
+    order_of_boot = [device.split("bootindex=")[1] for device in devices[3:]]
+    assert order_of_boot == ["1", "2", "3", "4", "5", "6", "7"]
 
 
 def test_a_machine_folder_gets_sparse_disks_and_keeps_what_is_on_them(tmp_path: Path) -> None:
@@ -92,3 +99,67 @@ def test_a_machine_folder_gets_sparse_disks_and_keeps_what_is_on_them(tmp_path: 
     assert image.stat().st_size == 64 * 1024 * 1024
     assert image.stat().st_blocks * 512 < 1024 * 1024
     assert image.read_bytes()[:4] == b"kept"
+
+
+def test_each_numa_node_has_its_own_socket_and_memory() -> None:
+    argv = rendered(Order(name="m1", cpus=4, memory_mib=3072, numa_nodes=2))
+    assert values(argv, "-smp") == ["4,sockets=2"]
+    assert values(argv, "-object") == [
+        "memory-backend-ram,id=ram0,size=1536M",
+        "memory-backend-ram,id=ram1,size=1536M",
+    ]
+    assert values(argv, "-numa") == [
+        "node,nodeid=0,memdev=ram0,cpus=0-1",
+        "node,nodeid=1,memdev=ram1,cpus=2-3",
+    ]
+
+
+def test_disks_are_numbered_on_their_own_bus() -> None:
+    kinds = [DiskKind.SCSI, DiskKind.SATA, DiskKind.USB, DiskKind.SCSI, DiskKind.SATA]
+    argv = rendered(Order(name="m1", disks=tuple(DiskOrder(kind=kind) for kind in kinds)))
+    devices = [device.split(",drive")[0] for device in values(argv, "-device")]
+    assert devices[-5:] == [
+        "scsi-hd,bus=hba.0,scsi-id=0",
+        "ide-hd,bus=ide.0",
+        "usb-storage,bus=usb.0",
+        "scsi-hd,bus=hba.0,scsi-id=1",
+        "ide-hd,bus=ide.1",
+    ]
+    assert [devices.count(word) for word in ("virtio-scsi-pci,id=hba", "qemu-xhci,id=usb")] == [
+        1,
+        1,
+    ]
+
+
+def test_a_bmc_and_a_tpm_are_wired_only_when_ordered() -> None:
+    machine = build("lab", Order(name="m1", bmc=True, tpm=True))
+    argv = qemu.argv(machine, lab="lab", taps=["tap0"], accel=TCG, qmp_fd=9, tpm_fd=8)
+    assert "isa-ipmi-kcs,bmc=bmc" in values(argv, "-device")
+    assert values(argv, "-tpmdev") == ["emulator,id=tpm0,chardev=tpm"]
+    assert "socket,id=tpm,fd=8" in values(argv, "-chardev")
+    plain = " ".join(rendered(Order(name="m1")))
+    assert "ipmi" not in plain
+    assert "tpm" not in plain
+
+
+@pytest.mark.parametrize(("memory_mib", "size"), [(4096, 1024 << 20), (256 * 1024, 64 << 30)])
+def test_memory_modules_are_what_a_collector_reads(
+    tmp_path: Path, memory_mib: int, size: int
+) -> None:
+    machine = build("lab", Order(name="m1", serial="S", memory_mib=memory_mib, dimms=4))
+    qemu.prepare_folder(machine, tmp_path / "m1")
+    table = b"".join((tmp_path / f"m1/dimm{n}.bin").read_bytes() for n in range(4))
+    root = tmp_path / "root/sys/firmware/dmi/tables"
+    root.mkdir(parents=True)
+    (root / "DMI").write_bytes(table)
+    found = dimms.probe(tmp_path / "root")
+    assert found.errors == []
+    assert [slot.size for slot in found.slots] == [size] * 4
+    assert [slot.slot for slot in found.slots] == [f"DIMM_{n}" for n in range(4)]
+    first = found.slots[0]
+    assert (first.manufacturer, first.serial, first.part) == ("Muster", "S-M0", "LAB-DDR4")
+    assert (first.type, first.rank, first.ecc, first.voltage) == ("DDR4", 2, True, 1200)
+    argv = qemu.argv(machine, lab="lab", taps=["tap0"], accel=TCG, qmp_fd=9)
+    assert [word for word in values(argv, "-smbios") if word.startswith("file=")] == [
+        f"file=dimm{n}.bin" for n in range(4)
+    ]

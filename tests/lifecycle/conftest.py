@@ -37,4 +37,4 @@ def rack(store: Store, policy: Policy, clock, hello, document: bytes) -> Rack:
 @pytest.fixture
 def sweep(rack: Rack):
     """End what is overdue now; returns how many."""
-    return lambda: deadlines.sweep(rack.store, rack.now())
+    return lambda: deadlines.sweep(rack.store, rack.policy, rack.now())

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 from rack import MAC, Rack, event
 
-from muster.lifecycle import commission, timeline
+from muster.lifecycle import commission, deadlines, timeline
 from muster.lifecycle.commission import Options
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.phases import AFTER, Phase, Purpose, later
@@ -103,6 +105,57 @@ def test_an_agent_that_falls_silent_fails_its_run_and_keeps_its_results(
     rest = [("lost", reason)] * (len(welcome.scripts) - 1)
     assert rack.results(welcome) == [("passed", ""), *rest]
     assert rack.machine(name).state == State.FAILED_COMMISSIONING
+
+
+def test_a_machine_that_is_lost_while_commissioning_is_started_anew_once(
+    rack: Rack, name: str, sweep
+) -> None:
+    rack.set(name, power_driver="fake", power_parameters={"name": name})
+    _, lost = rack.arrive()
+    first = lost.scripts[0].result
+    rack.send(lost.token, event(1, "started", first), event(2, "finished", first))
+    rack.now.advance(rack.policy.silence_s)
+    assert sweep() == 1
+    reason = f"nothing heard for 90 s after scripts: {AFTER[Phase.SCRIPTS].remedy}"
+    new, old = rack.runs(name)[:2]
+    machine = rack.machine(name)
+    assert (machine.state, machine.state_reason) == (
+        State.COMMISSIONING,
+        f"try 2 of 2 as run {new.id}: {reason}",
+    )
+    assert (old.state, old.reason, new.state) == ("failed", reason, "pending")
+    assert (new.requested_by, new.options["previous"]) == ("ada", State.NEW)
+    assert rack.results(lost)[0] == ("passed", "")
+    assert rack.told("run.retried") == [f"{name}: try 2 of 2 as run {new.id}: {reason}"]
+    wanted = f"power cycle wanted for {name}: commissioning is tried again"
+    assert rack.told("power.wanted")[0] == wanted
+
+    _, again = rack.arrive()
+    rack.finish(again)
+    assert rack.machine(name).state == State.READY
+
+
+@pytest.mark.parametrize(("retries", "silences"), [(0, 1), (1, 2), (2, 3)])
+def test_a_machine_that_never_comes_is_started_anew_as_often_as_the_setting_says(
+    rack: Rack, name: str, retries: int, silences: int
+) -> None:
+    policy = replace(rack.policy, commission_retries=retries)
+    rack.set(name, power_driver="fake", power_parameters={"name": name})
+    for number in range(1, silences + 1):
+        rack.now.advance(policy.arrive_s)
+        assert deadlines.sweep(rack.store, policy, rack.now()) == 1
+        failed = number == silences
+        goal = State.FAILED_COMMISSIONING if failed else State.COMMISSIONING
+        assert rack.machine(name).state == goal
+    assert len(rack.told("run.retried")) == retries
+
+
+def test_a_script_that_failed_is_not_tried_again(rack: Rack, name: str) -> None:
+    rack.set(name, power_driver="fake", power_parameters={"name": name})
+    _, welcome = rack.arrive()
+    rack.finish(welcome, exit_status=1)
+    assert rack.machine(name).state == State.FAILED_COMMISSIONING
+    assert rack.told("run.retried") == []
 
 
 def test_a_machine_that_reboots_in_its_run_has_time_to_come_back(

@@ -147,7 +147,7 @@ def test_an_empty_batch_is_a_sign_of_life(rack: Rack, welcome: Welcome) -> None:
     rack.now.advance(80)
     assert rack.send(welcome.token) == Ack(0, "go", "")
     rack.now.advance(80)
-    assert deadlines.sweep(rack.store, rack.now()) == 0
+    assert deadlines.sweep(rack.store, rack.policy, rack.now()) == 0
 
 
 def test_a_result_of_another_machine_is_refused_and_nothing_of_the_batch_stays(
@@ -215,7 +215,7 @@ def test_what_an_agent_tells_after_silence_is_kept_and_the_run_stays_failed(
     first, second = (item.result for item in welcome.scripts[:2])
     rack.send(welcome.token, event(1, "started", first), event(2, "output", first, data=b"be"))
     rack.now.advance(rack.policy.silence_s)
-    assert deadlines.sweep(rack.store, rack.now()) == 1
+    assert deadlines.sweep(rack.store, rack.policy, rack.now()) == 1
     assert state(rack, first)[0] == "lost"
     rack.now.advance(600)
     ack = rack.send(
@@ -237,11 +237,11 @@ def test_a_script_told_of_after_its_run_failed_does_not_run_for_ever(
     first = welcome.scripts[0].result
     rack.send(welcome.token, event(1, "heartbeat"))
     rack.now.advance(rack.policy.silence_s)
-    deadlines.sweep(rack.store, rack.now())
+    deadlines.sweep(rack.store, rack.policy, rack.now())
     rack.send(welcome.token, event(2, "started", first))
     assert state(rack, first)[0] == "running"
     rack.now.advance(rack.policy.silence_s + 1)
-    assert deadlines.sweep(rack.store, rack.now()) == 1
+    assert deadlines.sweep(rack.store, rack.policy, rack.now()) == 1
     assert state(rack, first)[0] == "lost"
 
 

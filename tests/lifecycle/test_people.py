@@ -1,20 +1,11 @@
 import re
 
 import pytest
-from argon2 import PasswordHasher
 from rack import Rack
 
 from muster.lifecycle import people
 from muster.lifecycle.secrets import Forbidden
 from muster.store.schema import metadata
-
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real cost is 0.15 s and 64 MiB a password."""
-    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(people, "_hasher", hasher)
-    monkeypatch.setattr(people, "_NOBODY", hasher.hash("nobody has this password"))
 
 
 @pytest.fixture

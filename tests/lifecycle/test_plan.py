@@ -253,21 +253,6 @@ def test_a_script_that_may_reboot_goes_on_in_the_next_boot(rack: Rack, machine: 
     assert (states["10-firmware"], states["20-plain"]) == ("pending", "lost")
 
 
-def test_a_failed_commissioning_is_tried_again_when_settings_say_so(
-    rack: Rack, machine: str, clock
-) -> None:
-    rack.policy = type(rack.policy)(commission_retries=1)
-    add(rack, "name: mine", "script_type: commissioning")
-    for left in (1, 0):
-        Agent(rack, start(rack, machine) if left else rack.arrive()[1],
-              mine={"exit_status": 1}).play()  # fmt: skip
-        assert rack.machine(machine).state == State.FAILED_COMMISSIONING
-        assert commission.retry_due(rack.store, rack.policy, rack.now()) == 0
-        clock.advance(60)
-        assert commission.retry_due(rack.store, rack.policy, rack.now()) == left
-    assert len([run for run in rack.runs(machine) if run.mode == "commission"]) == 2
-
-
 def test_a_suppressed_result_says_why_and_can_count_again(rack: Rack, machine: str) -> None:
     result = newest(rack, machine)[0].id
     test.suppress(rack.store, result, reason="known", actor="a", now=rack.now())

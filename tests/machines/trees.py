@@ -7,6 +7,8 @@ A tree is plain data, path to content, so that a test can show the two files tha
 import json
 from pathlib import Path
 
+from muster.collect.archive import unpack
+
 HERE = Path(__file__).parent
 
 Files = dict[str, str | bytes]
@@ -29,7 +31,10 @@ def plant(root: Path, files: Files, links: Links | None = None) -> Path:
 
 
 def load(name: str, root: Path) -> Path:
-    """Plant the recorded machine tests/machines/NAME/tree.json."""
+    """Plant the recorded machine of the folder NAME: its tree.json, or what it sent us itself."""
+    sent = HERE / name / "capture.tar.gz"
+    if sent.exists():
+        return unpack(sent.read_bytes(), root)
     tree = json.loads((HERE / name / "tree.json").read_text())
     return plant(root, tree["files"], tree["links"])
 
@@ -40,10 +45,13 @@ def answer_of_lxd(name: str) -> dict:
 
 
 def server() -> tuple[Files, Links]:
-    """An invented small server: 2 sockets with 2 threads a core, bond and bridge, SATA and DVD."""
+    """An invented small server: 2 sockets with 2 threads a core, a SATA disk behind a RAID card,
+
+    a NIC, a GPU, an accelerator, a USB stick, TPM, UEFI and the SMBIOS of qemu-smbios.
+    """
     files: Files = {}
     links: Links = {}
-    for part in (_cpus(), _memory(), _disks(), _nics(), _firmware()):
+    for part in (_cpus(), _memory(), _disks(), _nics(), _firmware(), _slots(), _peripherals()):
         files |= part[0]
         links |= part[1]
     return files, links
@@ -206,3 +214,72 @@ def _firmware() -> tuple[Files, Links]:
         "/etc/os-release": 'ID=debian\nVERSION_ID="13"\n\n# comment\n',
     }
     return files, {}
+
+
+def _slots() -> tuple[Files, Links]:
+    """What SMBIOS, TPM and UEFI tell."""
+    variable = "/sys/firmware/efi/efivars/{}-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    edac = "/sys/devices/system/edac/mc/mc0/dimm0"
+    files: Files = {
+        "/sys/firmware/dmi/tables/DMI": (HERE / "qemu-smbios/DMI.bin").read_bytes(),
+        variable.format("SecureBoot"): b"\6\0\0\0\1",
+        variable.format("BootCurrent"): b"\6\0\0\0\1\0",
+        variable.format("BootOrder"): b"\6\0\0\0\1\0",
+        variable.format("Boot0001"): b"\7\0\0\0\1\0\0\0\4\0P\0X\0E\0\0\0",
+        "/sys/class/tpm/tpm0/tpm_version_major": "2\n",
+        "/sys/class/tpm/tpm0/pcr-sha256/0": "00\n",
+        f"{edac}/dimm_label": "A1\n",
+        f"{edac}/size": "2048\n",
+        f"{edac}/dimm_ce_count": "1\n",
+        "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages": "4\n",
+        "/proc/loadavg": "0.10 0.20 0.30 1/99 7\n",
+        "/sys/devices/pnp0/00:04/id": "PNP0501\n",
+        "/sys/class/tty/ttyS0/dev": "4:64\n",
+        "/sys/class/tty/ttyS0/type": "4\n",
+    }
+    return files, {"/sys/class/tty/ttyS0/device": "/sys/devices/pnp0/00:04"}
+
+
+def _peripherals() -> tuple[Files, Links]:
+    """A GPU and an accelerator behind a port, a USB stick, an enclosure."""
+    port = "/sys/devices/pci0000:00/0000:00:08.0"
+    graphics, accelerator = f"{port}/0000:08:00.0", f"{port}/0000:08:00.1"
+    stick = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1"
+    enclosure = "/sys/class/enclosure/0:0:8:0"
+    files: Files = {}
+    for folder, kind in ((port, "060400"), (graphics, "030000"), (accelerator, "120000")):
+        files |= {
+            f"{folder}/class": f"0x{kind}\n",
+            f"{folder}/vendor": "0x8086\n",
+            f"{folder}/device": "0x1234\n",
+            f"{folder}/max_link_speed": "16.0 GT/s PCIe\n",
+            f"{folder}/max_link_width": "16\n",
+            f"{folder}/current_link_speed": "8.0 GT/s PCIe\n",
+            f"{folder}/current_link_width": "16\n",
+        }
+    files |= {
+        f"{graphics}/drm/card0/dev": "226:0\n",
+        f"{graphics}/vpd": b"\x82\x03\0GPU\x90\x05\0SN\x02X1\x78",
+        f"{stick}/busnum": "1\n",
+        f"{stick}/devnum": "2\n",
+        f"{stick}/bDeviceClass": "00\n",
+        f"{stick}/idVendor": "0951\n",
+        f"{stick}/serial": "S1\n",
+        f"{stick}/speed": "480\n",
+        f"{stick}/1-1:1.0/bInterfaceNumber": "00\n",
+        f"{stick}/1-1:1.0/bInterfaceClass": "08\n",
+        f"{enclosure}/id": "0x5003\n",
+        f"{enclosure}/Slot0/status": "OK\n",
+        f"{enclosure}/Slot0/slot": "0\n",
+        "/sys/devices/pci0000:00/0000:00:1f.2/class": "0x010400\n",
+    }
+    links = {
+        "/sys/bus/pci/devices/0000:00:08.0": port,
+        "/sys/bus/pci/devices/0000:08:00.0": graphics,
+        "/sys/bus/pci/devices/0000:08:00.1": accelerator,
+        "/sys/bus/pci/devices/0000:00:1f.2": "/sys/devices/pci0000:00/0000:00:1f.2",
+        "/sys/class/drm/card0": f"{graphics}/drm/card0",
+        f"{graphics}/drm/card0/device": graphics,
+        "/sys/bus/usb/devices/1-1": stick,
+    }
+    return files, links

@@ -64,6 +64,7 @@ def test_numbers_are_read_from_text_too() -> None:
         ('silence_s = "soon"', "silence_s='soon'"),
         ("silence_s = 0", "more than 0"),
         ("silence_s = -1", "more than 0"),
+        ("commission_retries = -1", "at least 0"),
         ("silence_s = nan", "silence_s=nan"),
         ("silence_s = inf", "silence_s=inf"),
         ("output_limit = []", "output_limit=[]"),

@@ -94,6 +94,19 @@ def test_bytes_that_are_no_text_are_refused() -> None:
         decode(Sample, b'{"number": "\xff\xfe\xfd"}')
 
 
+@dataclass(frozen=True)
+class Loose:
+    """Two kinds that no message has yet: anything, and perhaps nothing."""
+
+    raw: object = None
+    number: int | None = None
+
+
+def test_a_field_may_hold_anything_or_nothing() -> None:
+    assert decode(Loose, '{"raw": [1], "number": null}') == Loose([1], None)
+    assert decode(Loose, '{"number": 7}') == Loose(None, 7)
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people, scripts, tests
+from muster.api import images, journal, machines, people, schemas, scripts, tests
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
@@ -37,6 +37,7 @@ def router() -> Router:
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,
+            *schemas.ROUTES,
         ],
         dependencies=role("viewer"),
         security=SECURITY,

@@ -6,13 +6,16 @@ big.LITTLE and RISC-V, where LXD 5.0.2 merges 64 cores into 4.
 """
 
 import re
-from dataclasses import dataclass, field
 
 from muster.collect.reading import FILE_LIMIT, Reader, Root
+from muster.collect.smbios import structures
 from muster.wire.hardware import AddressSizes, Cache, Core, Cpu, Socket, Thread
+from muster.wire.shape import dataclass, field
 
 _CPUS = "/sys/devices/system/cpu"
 _NODES = "/sys/devices/system/node"
+# DSP0134 7.5.
+_PROCESSOR, _MANUFACTURER, _VERSION = 4, 0x07, 0x10
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _CACHE_SIZE = re.compile(r"([0-9]{1,12})([KMG]?)")
 _ADDRESS_SIZES = re.compile(r"([0-9]{1,4}) bits physical, ([0-9]{1,4}) bits virtual")
@@ -44,10 +47,14 @@ def probe(root: Root) -> Cpu:
     reader = Reader(root)
     infos = _read_cpuinfo(reader)
     places = _read_places(reader)
+    if not any(info.get("model name") or info.get("cpu") for info in infos.values()):
+        _name_by_smbios(reader, infos, [place.cpu for place in places])
     packages: dict[int, _Package] = {}
     for place in places:
         package = packages.setdefault(place.socket, _Package(place.cpu))
-        identity = place.siblings or (place.core.die, place.core.cluster, place.core.core)
+        # The two halves of an AMD Bulldozer module are siblings, and cores of their own number.
+        home = place.siblings or (place.core.die, place.core.cluster)
+        identity = (home, place.core.core)
         core = package.cores.setdefault(identity, place.core)
         if core is place.core:
             _describe_core(reader, core, place.cpu, _info_of(infos, place.cpu))
@@ -59,6 +66,17 @@ def probe(root: Root) -> Cpu:
         sockets=[_socket(reader, number, packages[number], infos) for number in sorted(packages)],
         total=len(places),
     )
+
+
+def _name_by_smbios(reader: Reader, infos: dict[int, _Info], cpus: list[int]) -> None:
+    """ARM's cpuinfo has numbers only; SMBIOS type 4 has maker and name (LXD does the same)."""
+    slots = (item for item in structures(reader) if item.type == _PROCESSOR)
+    slot = next((item for item in slots if item.text(_VERSION)), None)
+    if slot:
+        for cpu in cpus:
+            info = infos.setdefault(cpu, {})
+            info["model name"] = slot.text(_VERSION)
+            info.setdefault("vendor_id", slot.text(_MANUFACTURER))
 
 
 def _read_places(reader: Reader) -> list[_Place]:
@@ -83,7 +101,7 @@ def _read_place(
     siblings = reader.text(f"{topology}/core_cpus_list")
     thread = Thread(
         id=cpu,
-        numa_node=next((node for node, cpus in nodes if _holds(cpus, cpu)), 0),
+        numa_node=_node_of(reader, cpu, nodes),
         online=reader.number(f"{folder}/online") != 0,
         isolated=_holds(isolated, cpu),
     )
@@ -95,6 +113,14 @@ def _read_place(
     socket = reader.count(f"{topology}/physical_package_id")
     siblings = siblings or reader.text(f"{topology}/thread_siblings_list")
     return _Place(cpu, socket, core, siblings, thread)
+
+
+def _node_of(reader: Reader, cpu: int, nodes: list[tuple[int, list[range]]]) -> int:
+    """Firmware has been seen to give every CPU to every node; then the CPU's own link decides."""
+    told = [node for node, cpus in nodes if _holds(cpus, cpu)]
+    if len(told) > 1:
+        told.sort(key=lambda node: not reader.exists(f"{_CPUS}/cpu{cpu}/node{node}"))
+    return told[0] if told else 0
 
 
 def _identifier(reader: Reader, path: str) -> int:

@@ -6,26 +6,57 @@ a schema of its own. A probe that fails leaves an empty section and says so ther
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from muster.collect import cpu, ethtool, interfaces, memory, network, storage, system, writes
-from muster.collect.reading import Reader, Root
-from muster.wire.hardware import (
-    API_VERSION,
-    Complaint,
-    Cpu,
-    Memory,
-    Network,
-    Resources,
-    Section,
-    Storage,
-    System,
-    plain,
+from muster.collect import (
+    accelerators,
+    bmc,
+    cpu,
+    dimms,
+    enclosures,
+    ethtool,
+    firmware,
+    gpu,
+    health,
+    hugepages,
+    interfaces,
+    load,
+    memory,
+    network,
+    nics,
+    pci,
+    pcie,
+    processors,
+    raid,
+    serial,
+    storage,
+    supplies,
+    system,
+    tpm,
+    usb,
+    writes,
 )
+from muster.collect.reading import Reader, Root
+from muster.wire.devices import Gpu, Load, Pci, Serial, Usb
+from muster.wire.extra import EXTRA_SCHEMA, Extra, HugePages, ProbeReport
+from muster.wire.hardware import API_VERSION, Cpu, Memory, Resources, Storage, System
+from muster.wire.networks import Network
+from muster.wire.peripherals import (
+    Accelerators,
+    DiskHealth,
+    Enclosures,
+    Nics,
+    Pcie,
+    RaidControllers,
+)
+from muster.wire.section import Complaint, Section, Shape, plain
+from muster.wire.shape import dataclass
+from muster.wire.slots import Bmc, BootFirmware, Dimms, PowerSupplies, Processors, Tpm
 
-EXTRA_SCHEMA = "muster.extra/1"
+PROBE_SECONDS = 45.0
+"""The longest that one probe may take: three times what smartctl gets for all disks."""
 
 # The extensions that MAAS's machine-resources announces (its consumer requires five of them).
 _EXTENSIONS = [
@@ -73,12 +104,30 @@ class Probe:
 PROBES = [
     Probe("cpu", cpu.probe, Cpu),
     Probe("memory", memory.probe, Memory),
+    Probe("gpu", gpu.probe, Gpu),
     Probe("network", network.probe, Network),
     Probe("ethtool", ethtool.probe, ethtool.Links),
     Probe("interfaces", interfaces.probe, interfaces.Interfaces),
     Probe("storage", storage.probe, Storage),
+    Probe("usb", usb.probe, Usb),
+    Probe("pci", pci.probe, Pci),
     Probe("system", system.probe, System),
+    Probe("load", load.probe, Load),
+    Probe("serial", serial.probe, Serial),
     Probe("writes", writes.probe, writes.DiskWrites),
+    Probe("dimms", dimms.probe, Dimms),
+    Probe("processors", processors.probe, Processors),
+    Probe("hugepages", hugepages.probe, HugePages),
+    Probe("boot_firmware", firmware.probe, BootFirmware),
+    Probe("tpm", tpm.probe, Tpm),
+    Probe("bmc", bmc.probe, Bmc),
+    Probe("power_supplies", supplies.probe, PowerSupplies),
+    Probe("pcie", pcie.probe, Pcie),
+    Probe("nics", nics.probe, Nics),
+    Probe("disk_health", health.probe, DiskHealth),
+    Probe("raid", raid.probe, RaidControllers),
+    Probe("enclosures", enclosures.probe, Enclosures),
+    Probe("accelerators", accelerators.probe, Accelerators),
 ]
 
 
@@ -98,40 +147,56 @@ def document(root: Root) -> dict[str, object]:
     links, cards = sections["ethtool"], sections["network"]
     if isinstance(links, ethtool.Links) and isinstance(cards, Network):
         ethtool.join(links, cards)
-    resources = plain(Resources())
-    assert isinstance(resources, dict)
-    resources.update((name, plain(sections[name])) for name in sections if name in resources)
+    extra = Extra(
+        probes={name: _report(outcome) for name, outcome in outcomes.items()},
+        disk_writes=getattr(sections["writes"], "sectors", {}),
+    )
     return {
         "api_extensions": _EXTENSIONS,
         "api_version": API_VERSION,
         "environment": _environment(root),
-        "resources": resources,
+        "resources": plain(_filled(Resources(), sections)),
         "networks": plain(getattr(sections["interfaces"], "states", {})),
-        "extra": {
-            "schema": EXTRA_SCHEMA,
-            "probes": {name: _report(outcome) for name, outcome in outcomes.items()},
-            "disk_writes": getattr(sections["writes"], "sectors", {}),
-        },
+        "extra": plain(_filled(extra, sections)),
     }
 
 
-def run(probe: Probe, root: Root) -> Outcome:
-    """Call one probe; what it raises becomes its only error."""
+def _filled(whole: Shape, sections: dict[str, Section]) -> Shape:
+    """A probe that is named as a field of `whole` fills it."""
+    for name in vars(whole).keys() & sections.keys():
+        setattr(whole, name, sections[name])
+    return whole
+
+
+def run(probe: Probe, root: Root, seconds: float = PROBE_SECONDS) -> Outcome:
+    """Call one probe; what it raises becomes its only error, and so does not ending in time.
+
+    It runs in a thread of its own because broken hardware can hold a read in the kernel for ever.
+    """
     started = time.perf_counter()
-    try:
-        section, ok = probe.call(root), True
-    except _MISTAKES as mistake:
-        section, ok = probe.empty(), False
-        section.errors.append(Complaint("/", f"the probe failed: {mistake!r}"))
+    found: list[tuple[Section, bool]] = []
+    worker = threading.Thread(target=lambda: found.append(_call(probe, root)), daemon=True)
+    worker.start()
+    worker.join(seconds)
+    section, ok = found[0] if found else _failed(probe, f"did not end within {seconds:g} s")
     return Outcome(section, ok, (time.perf_counter() - started) * 1000)
 
 
-def _report(outcome: Outcome) -> dict[str, object]:
-    return {
-        "ok": outcome.ok,
-        "ms": round(outcome.ms, 3),
-        "errors": plain(outcome.section.errors),
-    }
+def _call(probe: Probe, root: Root) -> tuple[Section, bool]:
+    try:
+        return probe.call(root), True
+    except _MISTAKES as mistake:
+        return _failed(probe, f"failed: {mistake!r}")
+
+
+def _failed(probe: Probe, how: str) -> tuple[Section, bool]:
+    section = probe.empty()
+    section.errors.append(Complaint("/", f"the probe {how}"))
+    return section, False
+
+
+def _report(outcome: Outcome) -> ProbeReport:
+    return ProbeReport(outcome.ok, round(outcome.ms, 3), outcome.section.errors)
 
 
 def _environment(root: Root) -> dict[str, str]:

@@ -1,28 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What only a network driver knows: link modes, permanent address, firmware, by SIOCETHTOOL.
+"""What only a network driver knows: link modes, permanent address, firmware.
 
-Fixed-size questions from <linux/ethtool.h>, asked without ctypes: `array` gives the address of
-its buffer. Only a live machine can be asked. A refused question costs its own answer alone.
+Only a live machine can be asked. A refused question costs its own answer alone.
 """
 
-import array
-import errno
-import fcntl
-import socket
 import struct
-from dataclasses import dataclass, field
 
+from muster.collect.nicdriver import Driver, drivers
 from muster.collect.reading import Reader, Root
-from muster.wire.hardware import Network, Port, Section
+from muster.wire.networks import Network, Port
+from muster.wire.section import Section
+from muster.wire.shape import dataclass, field
 
-_NET = "/sys/class/net"
-_SIOCETHTOOL = 0x8946
-_GSET, _GDRVINFO, _GLINK, _GPERMADDR, _GLINKSETTINGS = 0x1, 0x3, 0xA, 0x20, 0x4C
-# Larger than any answer: link settings have 48 bytes and three masks of at most 127 words.
-_BUFFER_SIZE = 4096
+_GSET, _GLINK, _GPERMADDR, _GLINKSETTINGS = 0x1, 0xA, 0x20, 0x4C
 _ADDRESS_SIZE = 32
 _SETTINGS_SIZE = 48
-_REFUSALS = {errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL}
 _SPEED_UNKNOWN = (0, 0xFFFF, 0xFFFFFFFF)
 
 _DUPLEX = {0: "half", 1: "full"}
@@ -88,14 +80,9 @@ def probe(root: Root) -> Links:
     """Ask the driver of every interface of hardware; nothing where `root` is a recorded tree."""
     reader = Reader(root)
     links = Links(errors=reader.complaints)
-    if not reader.live:
-        return links
-    names = [name for name in reader.names(_NET) if reader.exists(f"{_NET}/{name}/device")]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
-        for name in names:
-            driver = _Driver(reader, channel, name)
-            links.ports[name] = _ask_port(driver)
-            links.firmware[name] = _ask_firmware(driver)
+    for driver in drivers(reader):
+        links.ports[driver.name] = _ask_port(driver)
+        links.firmware[driver.name] = driver.information().firmware_version
     return links
 
 
@@ -122,29 +109,7 @@ def _merge(told: Port, port: Port) -> None:
         port.link_duplex = told.link_duplex or port.link_duplex
 
 
-@dataclass
-class _Driver:
-    """One interface's driver, and how to ask it."""
-
-    reader: Reader
-    channel: socket.socket
-    name: str
-
-    def ask(self, question: bytes) -> bytes:
-        """The answer, in a buffer of `_BUFFER_SIZE`; b"" if the driver has none."""
-        buffer = array.array("B", question.ljust(_BUFFER_SIZE, b"\0"))
-        request = struct.pack("16sP16x", self.name.encode()[:15], buffer.buffer_info()[0])
-        try:
-            fcntl.ioctl(self.channel, _SIOCETHTOOL, request)
-        except OSError as error:
-            if error.errno not in _REFUSALS:
-                (number,) = struct.unpack_from("=I", question)
-                self.reader.complain(f"ethtool {self.name} 0x{number:x}", error.strerror or "")
-            return b""
-        return buffer.tobytes()
-
-
-def _ask_port(driver: _Driver) -> Port:
+def _ask_port(driver: Driver) -> Port:
     port = Port(id=driver.name)
     answer = driver.ask(struct.pack("=II", _GPERMADDR, _ADDRESS_SIZE))
     if answer:
@@ -163,7 +128,7 @@ def _address(answer: bytes) -> str:
     return address.hex(":") if any(address) else ""
 
 
-def _ask_settings(driver: _Driver, port: Port) -> bool:
+def _ask_settings(driver: Driver, port: Port) -> bool:
     """ETHTOOL_GLINKSETTINGS: the first answer only says, negated, how many words a mask has."""
     offer = driver.ask(struct.pack("=I", _GLINKSETTINGS))
     if not offer:
@@ -180,7 +145,7 @@ def _ask_settings(driver: _Driver, port: Port) -> bool:
     return True
 
 
-def _ask_old_settings(driver: _Driver, port: Port) -> None:
+def _ask_old_settings(driver: Driver, port: Port) -> None:
     """ETHTOOL_GSET, for drivers older than Linux 4.6's interface."""
     answer = driver.ask(struct.pack("=I", _GSET))
     if answer:
@@ -209,13 +174,6 @@ def _describe(port: Port, speed: int, wire: _Wire, supported: int) -> None:
     if port.link_detected:
         port.link_duplex = _DUPLEX.get(wire.duplex, "")
         port.link_speed = 0 if speed in _SPEED_UNKNOWN else speed
-
-
-def _ask_firmware(driver: _Driver) -> str:
-    """ETHTOOL_GDRVINFO: driver, version and firmware, 32 bytes each. "N/A" says nothing."""
-    answer = driver.ask(struct.pack("=I", _GDRVINFO))
-    text = answer[68:100].partition(b"\0")[0].decode(errors="replace").strip()
-    return "" if text == "N/A" else text
 
 
 def _bits(mask: bytes) -> int:

@@ -4,10 +4,11 @@
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from muster.collect.reading import Reader, Root
-from muster.wire.hardware import Address, Bond, Bridge, Counters, NetworkState, Section, Vlan
+from muster.wire.networks import Address, Bond, Bridge, Counters, NetworkState, Vlan
+from muster.wire.section import Section
+from muster.wire.shape import dataclass, field
 
 _NET = "/sys/class/net"
 # <linux/if.h>

@@ -4,18 +4,20 @@
 Link facts here are sysfs's; what only the driver knows is ethtool.py's to add.
 """
 
-from muster.collect.reading import (
-    Reader,
-    Root,
+from muster.collect.buses import (
+    PCI,
+    Names,
+    driver_of,
+    identify,
     pci_folder,
-    pci_names,
     usb_address,
     usb_folder,
 )
-from muster.wire.hardware import Card, Infiniband, Network, Port, Sriov, Vdpa, plain
+from muster.collect.reading import Reader, Root
+from muster.wire.networks import Card, Infiniband, Network, Port, Sriov, Vdpa
+from muster.wire.section import plain
 
 _NET = "/sys/class/net"
-_PCI = "/sys/bus/pci/devices"
 _NETWORK_CLASS = "0x02"
 # <linux/if_arp.h>
 _PROTOCOLS = {1: "ethernet", 19: "ATM", 32: "infiniband"}
@@ -25,7 +27,8 @@ def probe(root: Root) -> Network:
     """The network section; `total` counts cards and, inside them, virtual functions."""
     reader = Reader(root)
     homes = _homes(reader)
-    cards = [_read_card(reader, home, interfaces) for home, interfaces in homes.items()]
+    names = Names(reader)
+    cards = [_read_card(names, reader, home, ports) for home, ports in homes.items()]
     return Network(
         errors=reader.complaints,
         cards=_nest_functions(reader, dict(zip(homes, cards, strict=True))),
@@ -40,8 +43,8 @@ def _homes(reader: Reader) -> dict[str, list[str]]:
         if reader.exists(f"{_NET}/{name}/device"):
             real = reader.real(f"{_NET}/{name}/device")
             homes.setdefault(_home(reader, real), []).append(name)
-    for address in reader.names(_PCI):
-        folder = f"{_PCI}/{address}"
+    for address in reader.names(PCI):
+        folder = f"{PCI}/{address}"
         if reader.text(f"{folder}/class").startswith(_NETWORK_CLASS):
             homes.setdefault(reader.real(folder), [])
     return homes
@@ -52,12 +55,14 @@ def _home(reader: Reader, real: str) -> str:
     return usb_folder(reader, real) or pci_folder(real) or real
 
 
-def _read_card(reader: Reader, home: str, interfaces: list[str]) -> Card:
+def _read_card(names: Names, reader: Reader, home: str, interfaces: list[str]) -> Card:
     device = f"{_NET}/{interfaces[0]}/device" if interfaces else home
     pci = pci_folder(home)
     usb = usb_folder(reader, home)
+    driver, version = driver_of(reader, device)
     card = Card(
-        driver=reader.link(f"{device}/driver"),
+        driver=driver,
+        driver_version=version,
         ports=[_read_port(reader, name) for name in interfaces],
         sriov=_read_sriov(reader, home),
         vdpa=_read_vdpa(reader, home),
@@ -65,32 +70,20 @@ def _read_card(reader: Reader, home: str, interfaces: list[str]) -> Card:
         pci_address="" if usb else pci.rpartition("/")[2],
         usb_address=usb_address(reader, home),
     )
-    if card.driver:
-        version = reader.text(f"{device}/driver/module/version")
-        card.driver_version = version or reader.text("/proc/sys/kernel/osrelease")
     if usb:
-        _name_usb(reader, card, usb)
+        _name_usb(names, reader, card, usb)
     else:
-        _name_pci(reader, card, home)
+        # Of the PCI function: a virtio NIC's own device id is its place on the virtio bus.
+        identify(names, reader, card, home)
     return card
 
 
-def _name_pci(reader: Reader, card: Card, home: str) -> None:
-    """Of the PCI function: a virtio NIC's own device id is its place on the virtio bus."""
-    card.vendor_id = reader.text(f"{home}/vendor").removeprefix("0x")
-    card.product_id = reader.text(f"{home}/device").removeprefix("0x")
-    card.vendor, card.product = pci_names(reader, card.vendor_id, card.product_id)
-    if not card.vendor and card.pci_address:
-        udev = reader.udev(f"+pci:{card.pci_address}")
-        card.vendor = udev.get("ID_VENDOR_FROM_DATABASE", "")
-        card.product = udev.get("ID_MODEL_FROM_DATABASE", "")
-
-
-def _name_usb(reader: Reader, card: Card, usb: str) -> None:
+def _name_usb(names: Names, reader: Reader, card: Card, usb: str) -> None:
     card.vendor_id = reader.text(f"{usb}/idVendor")
     card.product_id = reader.text(f"{usb}/idProduct")
-    card.vendor = reader.text(f"{usb}/manufacturer")
-    card.product = reader.text(f"{usb}/product")
+    vendor, product = names.usb(card.vendor_id, card.product_id)
+    card.vendor = vendor or reader.text(f"{usb}/manufacturer")
+    card.product = reader.text(f"{usb}/product") or product
 
 
 def _read_port(reader: Reader, name: str) -> Port:

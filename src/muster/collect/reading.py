@@ -12,7 +12,7 @@ import re
 import stat
 from itertools import islice
 
-from muster.wire.hardware import Complaint
+from muster.wire.section import Complaint
 
 Root = os.PathLike[str] | str
 
@@ -34,8 +34,8 @@ _ABSENT = {
     errno.EINVAL,
     errno.EOPNOTSUPP,
 }
+_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 _DIGITS = re.compile(r"([0-9]+)")
-_PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _CPULIST_PART = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 
@@ -52,6 +52,8 @@ class Reader:
         self.live = real == "/"
         self.complaints: list[Complaint] = []
         self._root = "" if self.live else real
+        # A root may want to know what is looked at: capture.py's does.
+        self._watch = getattr(root, "watch", None)
 
     def complain(self, path: str, reason: str) -> None:
         """Note that `path` could not be read; beyond `COMPLAINTS_LIMIT` they are dropped."""
@@ -69,12 +71,28 @@ class Reader:
     def head(self, path: str, size: int) -> bytes | None:
         """The first `size` bytes of a regular file; None if it is absent or unreadable."""
         try:
-            return _first_bytes(self._place(path), size)
+            place = self._place(path)
+            if self.live and path.startswith("/sys/"):
+                return _read(place, size)
+            return _first_bytes(place, size)
         except _Unreadable as why:
             self.complain(path, str(why))
         except OSError as error:
             self._complain_of(path, error)
         return None
+
+    def device(self, path: str, flags: int) -> int | None:
+        """A device file, open, for its own questions; None if it cannot be, or the root is no
+
+        live one. The caller closes it.
+        """
+        if not self.live:
+            return None
+        try:
+            return os.open(path, flags | os.O_CLOEXEC)
+        except OSError as error:
+            self.complain(path, error.strerror or str(error))
+            return None
 
     def text(self, path: str, limit: int = ATTRIBUTE_LIMIT) -> str:
         """The file as stripped text without NULs; "" if it is absent or unreadable."""
@@ -103,10 +121,28 @@ class Reader:
         """An unsigned integer; 0 if it is absent, nonsense, or negative ("none" in sysfs)."""
         return max(0, self.number(path, base) or 0)
 
+    def amount(self, path: str, unit: int) -> int:
+        """An unsigned number of units of so many bytes, in bytes; 0 if that passes 64 bits."""
+        number = self.count(path)
+        if number * unit < 1 << 64:
+            return number * unit
+        self.complain(path, f"{number} times {unit} bytes are more than 2^64")
+        return 0
+
+    def decimal(self, path: str) -> float:
+        """An unsigned number with or without a fraction ("1.5"); 0.0 if it is absent or not one."""
+        text = self.text(path)
+        if not text:
+            return 0.0
+        if not _DECIMAL.fullmatch(text):
+            self.complain(path, f"is not a number: {text[:40]!r}")
+            return 0.0
+        return float(text)
+
     def names(self, path: str) -> list[str]:
         """What a directory holds, in natural order (cpu2 before cpu10)."""
         try:
-            with os.scandir(self._place(path)) as entries:
+            with os.scandir(self._place(path, listed=True)) as entries:
                 found = [entry.name for entry in islice(entries, ENTRIES_LIMIT)]
         except _Unreadable as why:
             self.complain(path, str(why))
@@ -129,6 +165,8 @@ class Reader:
     def link(self, path: str) -> str:
         """The last part of where a symbolic link points, dangling or not; "" if there is none."""
         folder, _, last = path.rpartition("/")
+        if self._watch:
+            self._watch(path, listed=False)
         try:
             target = os.readlink(f"{self._place(folder)}/{last}")
         except _Unreadable as why:
@@ -189,9 +227,11 @@ class Reader:
         """The machine's name for its instruction set, as `uname -m`; "" if a tree is silent."""
         return os.uname().machine if self.live else self.text("/proc/sys/kernel/arch")
 
-    def _place(self, path: str) -> str:
+    def _place(self, path: str, *, listed: bool = False) -> str:
         """Where `path` is on this host. A recorded tree must not show us the host's own files."""
         place = self._root + path
+        if self._watch:
+            self._watch(path, listed=listed)
         if self.live:
             return place
         real = _resolve(place)
@@ -215,9 +255,15 @@ def _resolve(place: str) -> str:
 def _first_bytes(place: str, size: int) -> bytes:
     """Opening a FIFO waits, opening a tape rewinds it: look before opening, and again after."""
     _regular(os.stat(place))
+    return _read(place, size, look=True)
+
+
+def _read(place: str, size: int, *, look: bool = False) -> bytes:
+    """`look` again after opening; sysfs has nothing but attributes, and needs it not."""
     handle = os.open(place, _FLAGS)
     try:
-        _regular(os.fstat(handle))
+        if look:
+            _regular(os.fstat(handle))
         chunks: list[bytes] = []
         while size > 0 and (chunk := os.read(handle, size)):
             chunks.append(chunk)
@@ -250,49 +296,3 @@ def _natural(name: str) -> list[str | int]:
 def udev_unescape(text: str) -> str:
     """A udev *_ENC property as it was before: bytes outside a safe set are written \\xNN."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text).replace("\0", "").strip()
-
-
-def pci_folder(real: str) -> str:
-    """The folder of the PCI function nearest above a real device path, "" if there is none."""
-    while real and not _PCI_ADDRESS.fullmatch(real.rpartition("/")[2]):
-        real = real.rpartition("/")[0]
-    return real
-
-
-def usb_folder(reader: Reader, real: str) -> str:
-    """The folder of the USB device (not interface) nearest above a real device path."""
-    while "/usb" in real:
-        if reader.exists(f"{real}/busnum"):
-            return real
-        real = real.rpartition("/")[0]
-    return ""
-
-
-def usb_address(reader: Reader, real: str) -> str:
-    """ "bus:device" of the USB device above a real device path, "" if there is none."""
-    folder = usb_folder(reader, real)
-    if not folder:
-        return ""
-    return f"{reader.count(f'{folder}/busnum')}:{reader.count(f'{folder}/devnum')}"
-
-
-def pci_names(reader: Reader, vendor_id: str, product_id: str) -> tuple[str, str]:
-    """Vendor and product names by pci.ids; "" for what it does not list.
-
-    Searched, not parsed: parsing its 1.3 MiB costs more than all probes together.
-    """
-    if not (len(vendor_id) == len(product_id) == 4):
-        return "", ""
-    table = reader.raw("/usr/share/misc/pci.ids", FILE_LIMIT) or b""
-    start = table.find(f"\n{vendor_id}  ".encode())
-    if start < 0:
-        return "", ""
-    vendor, _, rest = table[start + 1 :].partition(b"\n")
-    product = ""
-    for line in rest.split(b"\n"):
-        if line[:1] not in (b"\t", b"#"):
-            break
-        if line.startswith(f"\t{product_id}  ".encode()):
-            product = line[7:].decode(errors="replace")
-            break
-    return vendor[6:].decode(errors="replace").strip(), product.strip()

@@ -5,17 +5,10 @@ udev knows what only a command to the disk tells (ATA serial, rotation rate); sy
 rest, and stands in where udev has not run.
 """
 
-from dataclasses import dataclass
-
-from muster.collect.reading import (
-    FILE_LIMIT,
-    Reader,
-    Root,
-    pci_folder,
-    udev_unescape,
-    usb_address,
-)
+from muster.collect.buses import pci_folder, usb_address
+from muster.collect.reading import FILE_LIMIT, Reader, Root, udev_unescape
 from muster.wire.hardware import Disk, Partition, Storage
+from muster.wire.shape import dataclass
 
 _BLOCK = "/sys/class/block"
 _SECTOR = 512  # sysfs counts in these whatever the disk's own block size.
@@ -120,8 +113,8 @@ def _is_cdrom(reader: Reader, folder: str, bus: str) -> bool:
 
 
 def _size(reader: Reader, folder: str, kind: str) -> int:
-    sectors = reader.count(f"{folder}/size")
-    return 0 if kind == "cdrom" and sectors == _NO_MEDIUM_SECTORS else sectors * _SECTOR
+    size = reader.amount(f"{folder}/size", _SECTOR)
+    return 0 if kind == "cdrom" and size == _NO_MEDIUM_SECTORS * _SECTOR else size
 
 
 def _model(reader: Reader, folder: str, udev: dict[str, str]) -> str:
@@ -192,7 +185,7 @@ def _read_partition(reader: Reader, folder: str, name: str, mounted: set[str]) -
         id=name,
         device=number,
         read_only=reader.count(f"{folder}/ro") == 1,
-        size=reader.count(f"{folder}/size") * _SECTOR,
+        size=reader.amount(f"{folder}/size", _SECTOR),
         partition=reader.count(f"{folder}/partition"),
         mounted=number in mounted,
         device_fs_uuid=reader.udev(f"b{number}").get("ID_FS_UUID", ""),

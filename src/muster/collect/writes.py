@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much each disk was written since power-on: the proof that a survey leaves disks alone."""
 
-from dataclasses import dataclass, field
-
 from muster.collect.reading import Reader, Root
-from muster.wire.hardware import Section
+from muster.wire.section import Section
+from muster.wire.shape import dataclass, field
 
 _BLOCK = "/sys/block"
 
@@ -33,4 +32,4 @@ def _sectors(reader: Reader, path: str) -> int | None:
     if len(fields) < 7 or not (fields[6].isascii() and fields[6].isdecimal()):
         reader.complain(path, "has no count of sectors written in field 7")
         return None
-    return int(fields[6][:20])
+    return int(fields[6][:18])

@@ -2,12 +2,13 @@
 """One machine with its power button: QEMU on, off, cycle and reset, and its NIC cables."""
 
 import asyncio
+import contextlib
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from muster.lab import qemu
+from muster.lab import board, qemu
 from muster.lab.children import Child
 from muster.lab.errors import Conflict, NoSuchMachine, PowerFailed, TimedOut
 from muster.lab.machines import Machine
@@ -109,7 +110,9 @@ class Chassis:
         self._power_ons += 1
         self._head_line()
         ours, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as handed:
+            handed.enter_context(theirs)
+            tpm_fd = self._start_tpm(handed) if self.machine.tpm else None
             child = Child(
                 qemu.argv(
                     self.machine,
@@ -117,10 +120,11 @@ class Chassis:
                     taps=self.taps,
                     accel=self._accel,
                     qmp_fd=theirs.fileno(),
+                    tpm_fd=tpm_fd,
                 ),
                 cwd=self.folder,
                 log=self.folder / qemu.QEMU_LOG,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno()] if tpm_fd is None else [theirs.fileno(), tpm_fd],
             )
         try:
             self._qmp = await Qmp.connect(ours, self._heard, limit_s=GREETING_LIMIT_S)
@@ -136,6 +140,21 @@ class Chassis:
         for index, up in enumerate(self._links):
             if not up:
                 await self._apply_link(index)
+
+    def _start_tpm(self, handed: contextlib.ExitStack) -> int:
+        """Start the TPM's process; returns QEMU's end of its control socket."""
+        ours, theirs = socket.socketpair()
+        handed.enter_context(ours)
+        with theirs:
+            command = board.swtpm(self.folder, theirs.fileno())
+            try:
+                Child(command, log=self.folder / qemu.QEMU_LOG, pass_fds=[theirs.fileno()])
+            except FileNotFoundError as error:
+                raise PowerFailed(
+                    f"{self.machine.name} has a TPM and swtpm is not installed: "
+                    "install the package swtpm"
+                ) from error
+        return ours.fileno()
 
     async def _switch_off(self) -> None:
         if self._child is None:

@@ -31,6 +31,12 @@ class DiskKind(StrEnum):
     VIRTIO = "virtio"
     NVME = "nvme"
     SATA = "sata"
+    SCSI = "scsi"
+    USB = "usb"
+
+
+# The board's own AHCI controller has so many ports.
+SATA_PORTS = 6
 
 
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
@@ -54,7 +60,10 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete machine. `uuid` None: SMBIOS says all-zero, as boards never programmed do."""
+    """A complete machine. `uuid` None: SMBIOS says all-zero, as boards never programmed do.
+
+    `dimms` 0: the emulator describes the memory by itself, as one module for 16 GiB.
+    """
 
     name: Name
     firmware: Firmware
@@ -66,6 +75,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     product: str
     nics: tuple[Nic, ...]
     disks: tuple[Disk, ...]
+    numa_nodes: int = 1
+    dimms: int = 0
+    tpm: bool = False
+    bmc: bool = False
 
 
 class NicOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +93,11 @@ class DiskOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is asked for; whatever is left out is derived. `uuid` null means all-zero."""
+    """What is asked for; whatever is left out is derived. `uuid` null means all-zero.
+
+    Processors and memory are shared out equally to `numa_nodes`, the memory to `dimms` too. `tpm`
+    is a TPM 2.0 (needs swtpm); `bmc` answers IPMI in-band only, it has no LAN.
+    """
 
     name: Name
     firmware: Firmware = Firmware.BIOS
@@ -91,7 +108,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     vendor: SmbiosText = "muster"
     product: SmbiosText = "Lab Machine"
     nics: Annotated[tuple[NicOrder, ...], Meta(min_length=1, max_length=8)] = (NicOrder(),)
-    disks: Annotated[tuple[DiskOrder, ...], Meta(max_length=6)] = (DiskOrder(),)
+    disks: Annotated[tuple[DiskOrder, ...], Meta(max_length=64)] = (DiskOrder(),)
+    numa_nodes: Annotated[int, Meta(ge=1, le=8)] = 1
+    dimms: Annotated[int, Meta(ge=0, le=32)] = 0
+    tpm: bool = False
+    bmc: bool = False
 
 
 def derived_uuid(lab: str, machine: str) -> uuid.UUID:
@@ -105,6 +126,8 @@ def derived_mac(lab: str, machine: str, index: int) -> str:
 
 
 def build(lab: str, order: Order) -> Machine:
+    """Raises BadOrder for what no board can have."""
+    _refuse_unequal_shares(order)
     own = derived_uuid(lab, order.name)
     tag = own.hex[:8].upper()
     return Machine(
@@ -124,7 +147,27 @@ def build(lab: str, order: Order) -> Machine:
             Disk(serial=disk.serial or f"LAB{tag}D{index}", size_mib=disk.size_mib, kind=disk.kind)
             for index, disk in enumerate(order.disks)
         ),
+        numa_nodes=order.numa_nodes,
+        dimms=order.dimms,
+        tpm=order.tpm,
+        bmc=order.bmc,
     )
+
+
+def _refuse_unequal_shares(order: Order) -> None:
+    for name, parts in (("numa_nodes", order.numa_nodes), ("dimms", order.dimms or 1)):
+        if order.memory_mib % parts:
+            raise BadOrder(
+                f"{name}: {order.memory_mib} MiB do not make {parts} equal parts: "
+                "give another memory_mib"
+            )
+    if order.cpus % order.numa_nodes:
+        raise BadOrder(
+            f"numa_nodes: {order.cpus} CPUs do not make {order.numa_nodes} equal parts: "
+            "give another number of cpus"
+        )
+    if sum(disk.kind is DiskKind.SATA for disk in order.disks) > SATA_PORTS:
+        raise BadOrder(f"disks: a board has {SATA_PORTS} SATA ports: make the others scsi or nvme")
 
 
 def parse_order(body: bytes) -> Order:

@@ -11,7 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from muster.lab.machines import Disk, DiskKind, Firmware, Machine, Nic, NicModel
+from muster.lab import board
+from muster.lab.machines import Firmware, Machine, Nic, NicModel
 
 BINARY = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
@@ -23,10 +24,14 @@ QEMU_LOG = "qemu.log"
 
 @dataclass(frozen=True)
 class Accel:
-    """How guests run: `name` is kvm or tcg, `reason` says why in a sentence."""
+    """How guests run: `name` is kvm or tcg, `reason` says why in a sentence.
+
+    `parallel`: emulated CPUs run side by side, each in its thread; otherwise they take turns.
+    """
 
     name: str
     reason: str
+    parallel: bool = True
 
 
 def disk_file(index: int) -> str:
@@ -39,39 +44,51 @@ def prepare_folder(machine: Machine, folder: Path) -> None:
     for index, disk in enumerate(machine.disks):
         with (folder / disk_file(index)).open("ab") as file:
             os.truncate(file.fileno(), disk.size_mib * 1024 * 1024)
+    board.write_dimms(machine, folder)
     if machine.firmware is Firmware.UEFI:
         shutil.copyfile(OVMF_VARS, folder / "vars.fd")
 
 
-def argv(machine: Machine, *, lab: str, taps: list[str], accel: Accel, qmp_fd: int) -> list[str]:
-    """The whole command. `taps` pairs with machine.nics; `qmp_fd` is one end of a socket pair."""
+def argv(
+    machine: Machine,
+    *,
+    lab: str,
+    taps: list[str],
+    accel: Accel,
+    qmp_fd: int,
+    tpm_fd: int | None = None,
+) -> list[str]:
+    """The whole command. `taps` pairs with machine.nics; the others are ends of socket pairs."""
     command = [BINARY, "-name", f"{lab}/{machine.name}", "-no-user-config", "-nodefaults"]
     command += _board(machine, accel)
     command += _smbios(machine)
+    command += board.dimms(machine)
     command += _console(qmp_fd)
+    command += board.management(machine, tpm_fd)
+    command += board.controllers(machine)
     for index, (nic, tap) in enumerate(zip(machine.nics, taps, strict=True)):
         command += _nic(nic, tap, index=index, firmware=machine.firmware)
-    for index, disk in enumerate(machine.disks):
-        command += _disk(disk, index, boot_index=len(machine.nics) + index + 1)
+    for index in range(len(machine.disks)):
+        command += _disk(machine, index)
     return command
 
 
 def _board(machine: Machine, accel: Accel) -> list[str]:
     # Without KVM, Nehalem reached a kernel panic in 4.7-5.8 CPU-seconds and "max" in 6.2-6.7.
     kvm = accel.name == "kvm"
-    board = ["-machine", "q35,graphics=off", "-display", "none", "-vga", "none"]
-    board += ["-accel", "kvm" if kvm else "tcg,thread=multi"]
-    board += ["-cpu", "host" if kvm else "Nehalem"]
-    board += ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
+    command = ["-machine", "q35,graphics=off", "-display", "none", "-vga", "none"]
+    command += ["-accel", "kvm" if kvm else "tcg,thread=multi"]
+    command += ["-cpu", "host" if kvm else "Nehalem"]
+    command += board.processors(machine)
     # strict: firmware falls from the NICs to the disks and to nothing else.
-    board += ["-boot", "strict=on", "-device", "virtio-rng-pci"]
+    command += ["-boot", "strict=on", "-device", "virtio-rng-pci"]
     if machine.firmware is Firmware.UEFI:
-        board += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}"]
-        board += ["-drive", "if=pflash,format=raw,unit=1,file=vars.fd"]
+        command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}"]
+        command += ["-drive", "if=pflash,format=raw,unit=1,file=vars.fd"]
         # OVMF tries PXE over IPv6 as well and waits for it to time out: the lab boots by IPv4.
         for switch in ("IPv6Support", "IPv6PXESupport"):
-            board += ["-fw_cfg", f"name=opt/org.tianocore/{switch},string=n"]
-    return board
+            command += ["-fw_cfg", f"name=opt/org.tianocore/{switch},string=n"]
+    return command
 
 
 def _smbios(machine: Machine) -> list[str]:
@@ -109,16 +126,11 @@ def _nic(nic: Nic, tap: str, *, index: int, firmware: Firmware) -> list[str]:
     return ["-netdev", netdev, "-device", device]
 
 
-_DISK_DEVICE = {
-    DiskKind.VIRTIO: "virtio-blk-pci",
-    DiskKind.NVME: "nvme",
-    DiskKind.SATA: "ide-hd,bus=ide.{index}",
-}
-
-
-def _disk(disk: Disk, index: int, *, boot_index: int) -> list[str]:
+def _disk(machine: Machine, index: int) -> list[str]:
     # cache=unsafe: a lab disk is thrown away with the lab, so a guest's flush need not wait.
     drive = f"if=none,id=disk{index},file={disk_file(index)},format=raw,cache=unsafe"
-    kind = _DISK_DEVICE[disk.kind].format(index=index)
-    device = f"{kind},drive=disk{index},serial={disk.serial},bootindex={boot_index}"
+    kind = board.disk_device(machine.disks, index)
+    boot_index = len(machine.nics) + index + 1
+    serial = machine.disks[index].serial
+    device = f"{kind},drive=disk{index},serial={serial},bootindex={boot_index}"
     return ["-drive", drive, "-device", device]

@@ -3,7 +3,6 @@
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from muster.lifecycle import power, shelf
 from muster.lifecycle import runs as run_verbs
@@ -14,6 +13,7 @@ from muster.machine.states import State
 from muster.store import boots, events, machines, runs
 from muster.store.engine import Conflict, Store, Tx
 from muster.store.machines import Machine
+from muster.store.runs import Run
 
 
 @dataclass(frozen=True)
@@ -41,36 +41,60 @@ def start(
     with store.write() as tx:
         machine = machines.find_for_update(tx, reference)
         states.check(State(machine.state), State.COMMISSIONING)
-        return _start(
-            tx, policy, machine, options, actor=actor, now=now, retries=policy.commission_retries
+        offers = _offers(tx, options)
+        run = begin(tx, policy, machine, "commission", offers, options, actor=actor, now=now)
+        machines.update(tx, machine.id, permitted=True, denied_reason="")
+        run_verbs.change_state(
+            tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
         )
-
-
-def _start(
-    tx: Tx, policy: Policy, machine: Machine, options: Options, *, actor: str, now: datetime,
-    retries: int,
-) -> int:  # fmt: skip
-    tests = options.tests if options.tests != ["commissioning"] else _by_default(tx)
-    offers = [*shelf.for_commission(tx, options.scripts), *shelf.for_tests(tx, tests)]
-    run = begin(
-        tx, policy, machine, "commission", offers, options, actor=actor, now=now,
-        more={"retries": retries},
-    )  # fmt: skip
-    machines.update(tx, machine.id, permitted=True, denied_reason="")
-    run_verbs.change_state(tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor)
-    power.want(tx, policy, machine, "cycle", now, why="commissioning")
+        power.want(tx, policy, machine, "cycle", now, why="commissioning")
     return run
 
 
-def _by_default(tx: Tx) -> list[str]:
-    """The tests tagged `commissioning`; that there may be none is no mistake of the caller's."""
-    tests = (offer.script for offer in shelf.every(tx) if offer.enabled)
-    return [s.name for s in tests if s.script_type == "testing" and "commissioning" in s.tags]
+def _offers(tx: Tx, options: Options) -> list[Offer]:
+    """The commissioning scripts and tests that are chosen.
+
+    That no test is tagged `commissioning` is no mistake of the caller's.
+    """
+    tests = [offer.script for offer in shelf.every(tx) if offer.enabled]
+    wanted = options.tests
+    if wanted == ["commissioning"]:
+        by_default = (s for s in tests if s.script_type == "testing")
+        wanted = [s.name for s in by_default if "commissioning" in s.tags]
+    return [*shelf.for_commission(tx, options.scripts), *shelf.for_tests(tx, wanted)]
+
+
+def lost(
+    tx: Tx, policy: Policy, run: Run, now: datetime, *, reason: str, boot: str | None = None
+) -> None:
+    """The machine of an open run is silent: the whole is tried again, or the run has failed.
+
+    Tried again means a new run and the power cut and given back; what the lost run has is kept.
+    A machine that only a person can switch is not waited for a second time.
+    """
+    machine = machines.find_for_update(tx, run.machine_id)
+    if runs.find(tx, run.id).state not in runs.OPEN:
+        return
+    tried = run.options.get("retries", 0)
+    again = run.mode == "commission" and machine.state == State.COMMISSIONING
+    if not again or tried >= policy.commission_retries or machine.power_driver == "manual":
+        run_verbs.fail_run(tx, run, now, reason=reason, boot=boot)
+        return
+    run_verbs.close(tx, run, now, state="failed", reason=reason, lost="lost")
+    asked = Options(**run.options["asked"])
+    new = begin(
+        tx, policy, machine, "commission", _offers(tx, asked), asked, actor=run.requested_by,
+        now=now, retries=tried + 1, previous=run.options["previous"],
+    )  # fmt: skip
+    told = f"try {tried + 2} of {policy.commission_retries + 1} as run {new}: {reason}"
+    machines.update(tx, machine.id, state_reason=told[:2048], updated_at=now)
+    events.add(tx, now, "run.retried", f"{machine.name}: {told}", machine=machine.id, boot=boot)
+    power.want(tx, policy, machine, "cycle", now, why="commissioning is tried again")
 
 
 def begin(
     tx: Tx, policy: Policy, machine: Machine, mode: str, offers: list[Offer], options: Options,
-    *, actor: str, now: datetime, more: dict[str, Any],
+    *, actor: str, now: datetime, retries: int = 0, previous: str = "",
 ) -> int:  # fmt: skip
     """Open a run of the offered scripts; raises Conflict when a disk would be lost unasked."""
     destructive = [offer.script.name for offer in offers if offer.script.destructive]
@@ -90,27 +114,10 @@ def begin(
         offers=offers,
         parameters=options.parameters,
         actor=actor,
-        options={"enable_ssh": options.enable_ssh, "previous": machine.state,
-                 "asked": asdict(options), **more},
+        options={"enable_ssh": options.enable_ssh, "previous": previous or machine.state,
+                 "asked": asdict(options), "retries": retries},
         deadline=now + timedelta(seconds=policy.arrive_s),
     )  # fmt: skip
-
-
-def retry_due(store: Store, policy: Policy, now: datetime) -> int:
-    """Begin again what failed and may be tried again; returns how many those were."""
-    with store.write() as tx:
-        due = runs.due_again(tx, now)
-        for run in due:
-            runs.update(tx, run.id, retry_at=None)
-            machine = machines.find_for_update(tx, run.machine_id)
-            if machine.state != State.FAILED_COMMISSIONING:
-                continue
-            left = int(run.options["retries"]) - 1
-            told = f"{machine.name}: run {run.id} failed and is tried again ({left} more)"
-            events.add(tx, now, "run.retry", told, machine=machine.id)
-            options = Options(**run.options["asked"])
-            _start(tx, policy, machine, options, actor="retry", now=now, retries=left)
-    return len(due)
 
 
 def abort(store: Store, policy: Policy, reference: str, *, actor: str, now: datetime) -> None:

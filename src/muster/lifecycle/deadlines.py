@@ -3,28 +3,30 @@
 
 from datetime import datetime
 
-from muster.lifecycle import runs as run_verbs
+from muster.lifecycle import commission
+from muster.lifecycle.policy import Policy
 from muster.machine.phases import AFTER, Phase, Purpose
 from muster.store import boots, events, machines, runs
 from muster.store.boots import Boot
 from muster.store.engine import Store, Tx
 
 
-def sweep(store: Store, now: datetime) -> int:
+def sweep(store: Store, policy: Policy, now: datetime) -> int:
     """End what is overdue; returns how many boots and runs that were."""
     with store.write() as tx:
         late = boots.overdue(tx, now)
         for boot in late:
-            _boot_overdue(tx, boot, now)
+            _boot_overdue(tx, policy, boot, now)
         waiting = runs.overdue(tx, now)
         for run in waiting:
             machine = machines.find(tx, run.machine_id)
             reason = f"{machine.name} did not start within its time: no DHCP or boot request"
-            run_verbs.fail_run(tx, run, now, reason=f"{reason}; is it set to network boot?")
+            reason = f"{reason}; is it set to network boot?"
+            commission.lost(tx, policy, run, now, reason=reason)
     return len(late) + len(waiting)
 
 
-def _boot_overdue(tx: Tx, boot: Boot, now: datetime) -> None:
+def _boot_overdue(tx: Tx, policy: Policy, boot: Boot, now: datetime) -> None:
     phase = Phase(boot.phase)
     if boot.acked_seq:
         phase = Phase.SCRIPTS
@@ -40,10 +42,10 @@ def _boot_overdue(tx: Tx, boot: Boot, now: datetime) -> None:
     boots.update(tx, boot.id, ended_at=now, deadline_at=None, failure=reason)
     told = f"boot {boot.id}: {reason}"
     events.add(tx, now, "boot.overdue", told, machine=boot.machine_id, boot=boot.id)
-    _fail_run_of(tx, boot, reason, now)
+    _lose_run_of(tx, policy, boot, reason, now)
 
 
-def _fail_run_of(tx: Tx, boot: Boot, reason: str, now: datetime) -> None:
+def _lose_run_of(tx: Tx, policy: Policy, boot: Boot, reason: str, now: datetime) -> None:
     if boot.run_id is not None:
         run = runs.find(tx, boot.run_id)
     elif boot.machine_id is not None and boot.purpose in (Purpose.COMMISSION, Purpose.TEST):
@@ -54,7 +56,7 @@ def _fail_run_of(tx: Tx, boot: Boot, reason: str, now: datetime) -> None:
     else:
         return
     if run.state in runs.OPEN:
-        run_verbs.fail_run(tx, run, now, reason=reason, boot=boot.id)
+        commission.lost(tx, policy, run, now, reason=reason, boot=boot.id)
     else:
         # Scripts that an agent told of after its run had ended.
         runs.end_open_results(tx, run.id, state="lost", reason=reason, now=now)

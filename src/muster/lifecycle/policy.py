@@ -13,7 +13,8 @@ class Policy:
 
     Times in seconds. A nonce lives as long as the slowest boot; `silence_s` is how long an agent
     may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
-    may take to its first sign.
+    may take to its first sign; `commission_retries` how often a commissioning whose machine fell
+    silent begins anew by itself (a script that failed is not tried again: it would fail again).
     """
 
     enlist: Enlist = "accept"
@@ -28,8 +29,7 @@ class Policy:
     heartbeat_s: float = 2.5
     silence_s: float = 90
     arrive_s: float = 1800
+    commission_retries: int = 1
     power_s: float = 180
     hold_s: float = 3
     output_limit: int = 10 * 1024 * 1024
-    # How often a commissioning that failed is begun again by itself.
-    commission_retries: int = 0

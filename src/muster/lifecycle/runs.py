@@ -20,8 +20,6 @@ from muster.store.runs import Result, Run
 from muster.wire.hello import Plan, Welcome
 
 _PASSED = "passed"
-RETRY_AFTER_S = 30
-"""Seconds for the failed machine to switch itself off."""
 STARTS_LIMIT = 10
 """Boots in which one script that may reboot is started; one that always reboots would never end."""
 
@@ -163,8 +161,6 @@ def conclude(tx: Tx, run: Run, now: datetime, *, reason: str, boot: str | None =
     goal = _goal(run, machine, failed=bool(reason))
     if not reason:
         machines.update(tx, machine.id, surveyed_at=now)
-    elif goal == State.FAILED_COMMISSIONING:
-        _try_again(tx, run, now)
     passed = "tests passed" if run.mode == "test" else "commissioning passed"
     change_state(tx, machine, goal, now, reason=reason or passed, boot=boot)
 
@@ -176,12 +172,6 @@ def _goal(run: Run, machine: Machine, *, failed: bool) -> State:
     # A person called it Broken: passed tests are a reason to look again, not an all-clear.
     broken = run.mode == "test" and run.options.get("previous") == State.BROKEN
     return State.BROKEN if broken else State.READY
-
-
-def _try_again(tx: Tx, run: Run, now: datetime) -> None:
-    left = int(run.options.get("retries", 0))
-    if left > 0:
-        runs.update(tx, run.id, retry_at=now + timedelta(seconds=RETRY_AFTER_S))
 
 
 def change_state(

@@ -19,7 +19,7 @@ from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
 from muster.images.library import Library
-from muster.lifecycle import commission, deadlines, people, power, timeline
+from muster.lifecycle import deadlines, people, power, timeline
 from muster.lifecycle.policy import Policy
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
@@ -56,9 +56,9 @@ def policy_of(settings: Settings, url: str) -> Policy:
         heartbeat_s=settings.heartbeat_s,
         silence_s=settings.silence_s,
         arrive_s=settings.arrive_s,
+        commission_retries=settings.commission_retries,
         power_s=settings.power_s,
         output_limit=settings.output_limit,
-        commission_retries=settings.commission_retries,
     )
 
 
@@ -91,12 +91,7 @@ async def _serve(settings: Settings) -> None:
         tasks = [
             asyncio.create_task(_every(0.5, lambda: power.step(store, utc_now))),
             asyncio.create_task(
-                _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, utc_now()))
-            ),
-            asyncio.create_task(
-                _every(
-                    1.0, lambda: asyncio.to_thread(commission.retry_due, store, policy, utc_now())
-                )
+                _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),
             asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
         ]

@@ -25,10 +25,12 @@ class BadSettings(ValueError):
     """A setting that cannot be: names it, where it came from, and what it may be."""
 
 
-def _setting(default: Any, text: str) -> Any:
+def _setting(default: Any, text: str, *, least: int | None = None) -> Any:
+    """`least`: the smallest number allowed; None means anything above 0."""
+    metadata = {"help": text, "least": least}
     if isinstance(default, list):
-        return field(default_factory=list, metadata={"help": text})
-    return field(default=default, metadata={"help": text})
+        return field(default_factory=list, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,11 @@ class Settings:
     heartbeat_s: float = _setting(2.5, "seconds between an agent's signs of life")
     silence_s: float = _setting(90.0, "seconds without a sign after which a run has failed")
     arrive_s: float = _setting(1800.0, "seconds for a machine to start after 'commission'")
+    commission_retries: int = _setting(
+        1, "times that a machine lost while commissioning is started anew", least=0
+    )
     power_s: float = _setting(180.0, "seconds for a power action to succeed")
     output_limit: int = _setting(10485760, "bytes of output kept of one script")
-    commission_retries: int = _setting(0, "times a failed commissioning is begun again by itself")
     log: str = _setting("console", "log format: console or json")
 
 
@@ -121,7 +125,7 @@ def _convert(setting: dataclasses.Field[Any], value: Any, where: str) -> Any:
             items = value.split(",") if isinstance(value, str) else value
             return [str(item).strip() for item in items if str(item).strip()]
         if kind in ("float", "int"):
-            return _number(kind, value)
+            return _number(kind, value, setting.metadata["least"])
         if not isinstance(value, str):
             raise ValueError("must be a text")
     except (TypeError, ValueError) as error:
@@ -132,11 +136,13 @@ def _convert(setting: dataclasses.Field[Any], value: Any, where: str) -> Any:
     return value
 
 
-def _number(kind: str, value: Any) -> float | int:
+def _number(kind: str, value: Any, least: int | None) -> float | int:
     if isinstance(value, bool) or (kind == "int" and isinstance(value, float)):
         raise TypeError("must be a whole number" if kind == "int" else "must be a number")
     number = float(value) if kind == "float" else int(value)
-    if not 0 < number < math.inf:
+    if least is not None and number < least:
+        raise ValueError(f"must be at least {least}")
+    if (least is None and number <= 0) or not math.isfinite(number):
         raise ValueError("must be more than 0 and finite")
     return number
 

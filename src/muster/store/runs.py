@@ -30,7 +30,6 @@ class Run:
     started_at: datetime | None
     ended_at: datetime | None
     deadline_at: datetime | None
-    retry_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -178,12 +177,6 @@ def interrupted(tx: Tx, run: int) -> list[Result]:
     """The results that were running."""
     query = sa.select(results).where(results.c.run_id == run, results.c.state == "running")
     return all_to(Result, tx.execute(query.order_by(results.c.position)))
-
-
-def due_again(tx: Tx, now: datetime) -> list[Run]:
-    """Commissionings that failed and are to be begun again; others' rows are left out."""
-    query = sa.select(runs).where(runs.c.retry_at <= now).with_for_update(skip_locked=True)
-    return all_to(Run, tx.execute(query.limit(200)))
 
 
 def append_output(tx: Tx, result: int, stream: str, data: bytes) -> None:

@@ -148,8 +148,6 @@ runs = sa.Table(
     sa.Column("started_at", Utc, nullable=True),
     sa.Column("ended_at", Utc, nullable=True),
     sa.Column("deadline_at", Utc, nullable=True, index=True),
-    # When a commissioning that failed is begun again.
-    sa.Column("retry_at", Utc, nullable=True, index=True),
 )
 
 results = sa.Table(

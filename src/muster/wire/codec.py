@@ -143,8 +143,6 @@ def _dataclass(kind: Any, value: object, path: str) -> object:
             raise BadMessage(f"{path}.{field.name}", "is missing")
     try:
         return kind(**given)
-    except BadMessage:
-        raise
     except ValueError as error:
         raise BadMessage(path, str(error)) from error
 

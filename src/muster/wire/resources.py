@@ -6,16 +6,22 @@ unknown keys stay in `Document.raw`. Go writes an empty list as null, so null st
 """
 
 import json
+import math
 import types
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, field
+from dataclasses import dataclass as record
 
-from muster.wire.hardware import API_VERSION, Cpu, Disk, NetworkState, Port, Resources
+from muster.wire.extra import EXTRA_SCHEMA, Extra
+from muster.wire.hardware import API_VERSION, Cpu, Disk, Resources
+from muster.wire.networks import NetworkState, Port
+from muster.wire.section import APART
+from muster.wire.shape import dataclass, field, fields_of
 
 DOCUMENT_LIMIT = 50 * 1024 * 1024
 """Bytes. A machine of 1024 threads and 500 disks stays under 5 MiB."""
 
-_NUMBER_LIMIT = (1 << 64) - 1
+NUMBER_LIMIT = (1 << 64) - 1
+"""LXD's integers are unsigned and of 64 bits."""
 _SIZE_LIMIT = (1 << 63) - 1
 _TEXT_LIMIT = 256
 
@@ -31,18 +37,21 @@ class BadDocument(ValueError):
 
 @dataclass
 class Document:
-    """What `50-maas-01-commissioning` prints. `raw` is the whole of it, unknown keys included."""
+    """What `50-maas-01-commissioning` prints. `raw` is the whole of it, unknown keys included.
+
+    `extra` is null in a document without one, or with one of a schema that we do not know.
+    """
 
     api_version: str
     resources: Resources
     api_extensions: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     networks: dict[str, NetworkState] = field(default_factory=dict)
-    extra: dict[str, object] = field(default_factory=dict)
-    raw: dict[str, object] = field(default_factory=dict)
+    extra: Extra | None = None
+    raw: dict[str, object] = field(default_factory=dict, metadata=APART)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DiskSummary:
     """One disk; `size_bytes` is 0 for a slot without a medium."""
 
@@ -53,7 +62,7 @@ class DiskSummary:
     rotational: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NicSummary:
     """One port of a network card; `speed` in Mbit/s, 0 when unknown or without link."""
 
@@ -63,7 +72,7 @@ class NicSummary:
     link: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Summary:
     """What a list of machines shows. Texts are one line, at most 256 characters, without NUL."""
 
@@ -84,8 +93,11 @@ class Summary:
 def read_document(data: bytes) -> Document:
     """Parse `data` (UTF-8 JSON, at most `DOCUMENT_LIMIT` bytes); raises BadDocument."""
     raw = _load(data)
-    document = _shape(Document, {**raw, "raw": raw}, "$")
+    extra = raw.get("extra")
+    known = isinstance(extra, dict) and extra.get("schema") == EXTRA_SCHEMA
+    document = _shape(Document, {**raw, "extra": extra if known else None}, "$")
     assert isinstance(document, Document)
+    document.raw = raw
     if document.api_version != API_VERSION:
         raise BadDocument("$.api_version", f"is {document.api_version!r}, must be {API_VERSION!r}")
     return document
@@ -170,7 +182,7 @@ def _read(kind: object, value: object, path: str) -> object:
         return None if value is None else _read(kind.__args__[0], value, path)
     if isinstance(kind, types.GenericAlias):
         return _container(kind, value, path)
-    if hasattr(kind, "__dataclass_fields__"):
+    if isinstance(kind, type) and fields_of(kind):
         return _shape(kind, value, path)
     return _scalar(kind, value, path)
 
@@ -186,28 +198,38 @@ def _container(kind: types.GenericAlias, value: object, path: str) -> object:
     return {key: _read(inner, item, f"{path}.{key}") for key, item in (value or {}).items()}
 
 
-def _shape(kind: object, value: object, path: str) -> object:
+def _shape(kind: type, value: object, path: str) -> object:
     if not isinstance(value, dict):
         raise BadDocument(path, f"must be an object, not {_kind_of(value)}")
     given: dict[str, object] = {}
-    fields: dict[str, Field[object]] = kind.__dataclass_fields__  # type: ignore[attr-defined]
-    for name, spec in fields.items():
+    for name, spec in fields_of(kind).items():
         if "apart" in spec.metadata:
             continue
-        if name in value:
-            given[name] = _read(spec.type, value[name], f"{path}.{name}")
-        elif spec.default is MISSING and spec.default_factory is MISSING:
+        key = spec.metadata.get("as", name)
+        if key in value:
+            given[name] = _read(spec.type, value[key], f"{path}.{key}")
+        elif spec.required:
             raise BadDocument(f"{path}.{name}", "is missing")
-    return kind(**given)  # type: ignore[operator]
+    return kind(**given)
 
 
 def _scalar(kind: object, value: object, path: str) -> object:
+    if kind is float and type(value) in (int, float):
+        return _float(value, path)
     if type(value) is not kind:
         wanted = getattr(kind, "__name__", str(kind))
         raise BadDocument(path, f"must be {wanted}, not {_kind_of(value)}")
-    if isinstance(value, int) and not 0 <= value <= _NUMBER_LIMIT:
+    if isinstance(value, int) and not 0 <= value <= NUMBER_LIMIT:
         raise BadDocument(path, f"{value} is outside 0 to 2^64-1")
     return value
+
+
+def _float(value: object, path: str) -> float:
+    """JSON writes 480.0 as 480 too; 1e999 would be infinite."""
+    assert isinstance(value, int | float)
+    if not math.isfinite(value) or abs(value) > NUMBER_LIMIT:
+        raise BadDocument(path, "is larger than 2^64-1")
+    return float(value)
 
 
 def _kind_of(value: object) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users' scripts and their versions, how each result is run, findings, retries."""
+"""Users' scripts and their versions, how each result is run, findings."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,9 +27,6 @@ def upgrade() -> None:
             sa.Column("values", sa.JSON(), nullable=False, server_default=sa.text("'{}'"))
         )
         batch_op.add_column(sa.Column("suppressed", sa.Text(), nullable=False, server_default=""))
-    with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("retry_at", Utc(), nullable=True))
-        batch_op.create_index(batch_op.f("ix_runs_retry_at"), ["retry_at"], unique=False)
     op.create_table(
         "scripts",
         sa.Column("id", _BIG, autoincrement=True, nullable=False),
@@ -80,9 +77,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("findings", "script_versions", "scripts"):
         op.drop_table(table)
-    with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_runs_retry_at"))
-        batch_op.drop_column("retry_at")
     with op.batch_alter_table("results", schema=None) as batch_op:
         for column in ("suppressed", "values", "attempts", "device", "spec"):
             batch_op.drop_column(column)

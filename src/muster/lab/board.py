@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a richer board adds to QEMU's command: NUMA nodes, memory modules, TPM, BMC, disk buses."""
+
+import struct
+from pathlib import Path
+
+from muster.lab.machines import Disk, DiskKind, Machine
+
+TPM_STATE = "tpm"
+
+
+def dimm_file(index: int) -> str:
+    return f"dimm{index}.bin"
+
+
+def dimm(machine: Machine, index: int) -> bytes:
+    """One memory module as SMBIOS type 17 (DSP0134 7.18), as long as version 2.8 has it."""
+    size_mib = machine.memory_mib // machine.dimms
+    body = struct.pack(
+        "<BBHHHHHHBBBBBHHBBBBBIHHHH",
+        *(17, 0x28, 0x1140 + index, 0x1000, 0xFFFE, 72, 64),
+        *(min(size_mib, 0x7FFF), 9, 0, 1, 2, 0x1A, 1 << 7 | 1 << 13, 3200, 3, 4, 0, 5),
+        *(2, size_mib if size_mib >= 0x7FFF else 0, 3200, 1200, 1200, 1200),
+    )
+    node = index * machine.numa_nodes // machine.dimms
+    texts = (f"DIMM_{index}", f"NODE {node}", "Muster", f"{machine.serial}-M{index}", "LAB-DDR4")
+    return body + b"".join(text.encode() + b"\0" for text in texts) + b"\0"
+
+
+def write_dimms(machine: Machine, folder: Path) -> None:
+    """QEMU reads one structure from one file, and leaves its own of that type out."""
+    for index in range(machine.dimms):
+        (folder / dimm_file(index)).write_bytes(dimm(machine, index))
+
+
+def dimms(machine: Machine) -> list[str]:
+    files = (["-smbios", f"file={dimm_file(index)}"] for index in range(machine.dimms))
+    return [word for pair in files for word in pair]
+
+
+def processors(machine: Machine) -> list[str]:
+    """One socket a NUMA node, each with its share of the memory."""
+    nodes = machine.numa_nodes
+    if nodes == 1:
+        return ["-smp", str(machine.cpus), "-m", str(machine.memory_mib)]
+    cpus, memory = machine.cpus // nodes, machine.memory_mib // nodes
+    command = ["-smp", f"{machine.cpus},sockets={nodes}", "-m", str(machine.memory_mib)]
+    for node in range(nodes):
+        command += ["-object", f"memory-backend-ram,id=ram{node},size={memory}M"]
+        share = f"cpus={node * cpus}-{node * cpus + cpus - 1}"
+        command += ["-numa", f"node,nodeid={node},memdev=ram{node},{share}"]
+    return command
+
+
+def management(machine: Machine, tpm_fd: int | None) -> list[str]:
+    """A TPM behind `tpm_fd` (the control socket of swtpm), and a BMC that answers in-band only."""
+    command: list[str] = []
+    if tpm_fd is not None:
+        command += ["-chardev", f"socket,id=tpm,fd={tpm_fd}"]
+        command += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"]
+    if machine.bmc:
+        command += ["-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"]
+    return command
+
+
+def swtpm(folder: Path, control_fd: int) -> list[str]:
+    """The TPM's own process: it keeps its state in `folder` and ends when QEMU does."""
+    state = folder / TPM_STATE
+    state.mkdir(exist_ok=True)
+    return [
+        *("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state.absolute()}"),
+        *("--ctrl", f"type=unixio,clientfd={control_fd}", "--terminate"),
+    ]
+
+
+# Not "scsi": usb-storage calls the bus behind itself scsi.0, and has one place on it.
+_CONTROLLERS = {
+    DiskKind.SCSI: ["-device", "virtio-scsi-pci,id=hba"],
+    DiskKind.USB: ["-device", "qemu-xhci,id=usb"],
+}
+_DEVICES = {
+    DiskKind.VIRTIO: "virtio-blk-pci",
+    DiskKind.NVME: "nvme",
+    DiskKind.SATA: "ide-hd,bus=ide.{place}",
+    DiskKind.SCSI: "scsi-hd,bus=hba.0,scsi-id={place}",
+    DiskKind.USB: "usb-storage,bus=usb.0",
+}
+
+
+def controllers(machine: Machine) -> list[str]:
+    """Those that the board lacks and a disk of the machine needs."""
+    kinds = {disk.kind for disk in machine.disks}
+    return [word for kind, words in _CONTROLLERS.items() if kind in kinds for word in words]
+
+
+def disk_device(disks: tuple[Disk, ...], index: int) -> str:
+    """The QEMU device of a disk, at its place among those of its kind."""
+    kind = disks[index].kind
+    place = sum(disk.kind is kind for disk in disks[:index])
+    return _DEVICES[kind].format(place=place)
