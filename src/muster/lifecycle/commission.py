@@ -3,7 +3,6 @@
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from muster.lifecycle import power, shelf
 from muster.lifecycle import runs as run_verbs
@@ -48,8 +47,21 @@ def start(
         run_verbs.change_state(
             tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
         )
-        power.want(tx, policy, machine, "cycle", now, why="commissioning", boot_device="pxe")
+        power.want(tx, policy, machine, "cycle", now, why="commissioning")
     return run
+
+
+def _offers(tx: Tx, options: Options) -> list[Offer]:
+    """The commissioning scripts and tests that are chosen.
+
+    That no test is tagged `commissioning` is no mistake of the caller's.
+    """
+    tests = [offer.script for offer in shelf.every(tx) if offer.enabled]
+    wanted = options.tests
+    if wanted == ["commissioning"]:
+        by_default = (s for s in tests if s.script_type == "testing")
+        wanted = [s.name for s in by_default if "commissioning" in s.tags]
+    return [*shelf.for_commission(tx, options.scripts), *shelf.for_tests(tx, wanted)]
 
 
 def lost(
@@ -69,38 +81,20 @@ def lost(
         run_verbs.fail_run(tx, run, now, reason=reason, boot=boot)
         return
     run_verbs.close(tx, run, now, state="failed", reason=reason, lost="lost")
-    new = _begin_again(tx, policy, machine, run, now)
+    asked = Options(**run.options["asked"])
+    new = begin(
+        tx, policy, machine, "commission", _offers(tx, asked), asked, actor=run.requested_by,
+        now=now, retries=tried + 1, previous=run.options["previous"],
+    )  # fmt: skip
     told = f"try {tried + 2} of {policy.commission_retries + 1} as run {new}: {reason}"
     machines.update(tx, machine.id, state_reason=told[:2048], updated_at=now)
     events.add(tx, now, "run.retried", f"{machine.name}: {told}", machine=machine.id, boot=boot)
     power.want(tx, policy, machine, "cycle", now, why="commissioning is tried again")
 
 
-def _begin_again(tx: Tx, policy: Policy, machine: Machine, run: Run, now: datetime) -> int:
-    """A new run of the scripts as they are now, asked for as the lost one was."""
-    asked = Options(**run.options["asked"])
-    offers = _offers(tx, asked)
-    kept = {"previous": run.options["previous"], "retries": run.options.get("retries", 0) + 1}
-    return begin(
-        tx, policy, machine, "commission", offers, asked, actor=run.requested_by, now=now,
-        more=kept,
-    )  # fmt: skip
-
-
-def _offers(tx: Tx, options: Options) -> list[Offer]:
-    tests = options.tests if options.tests != ["commissioning"] else _by_default(tx)
-    return [*shelf.for_commission(tx, options.scripts), *shelf.for_tests(tx, tests)]
-
-
-def _by_default(tx: Tx) -> list[str]:
-    """The tests tagged `commissioning`; that there may be none is no mistake of the caller's."""
-    tests = (offer.script for offer in shelf.every(tx) if offer.enabled)
-    return [s.name for s in tests if s.script_type == "testing" and "commissioning" in s.tags]
-
-
 def begin(
     tx: Tx, policy: Policy, machine: Machine, mode: str, offers: list[Offer], options: Options,
-    *, actor: str, now: datetime, more: dict[str, Any] | None = None,
+    *, actor: str, now: datetime, retries: int = 0, previous: str = "",
 ) -> int:  # fmt: skip
     """Open a run of the offered scripts; raises Conflict when a disk would be lost unasked."""
     destructive = [offer.script.name for offer in offers if offer.script.destructive]
@@ -120,8 +114,8 @@ def begin(
         offers=offers,
         parameters=options.parameters,
         actor=actor,
-        options={"enable_ssh": options.enable_ssh, "previous": machine.state,
-                 "asked": asdict(options), **(more or {})},
+        options={"enable_ssh": options.enable_ssh, "previous": previous or machine.state,
+                 "asked": asdict(options), "retries": retries},
         deadline=now + timedelta(seconds=policy.arrive_s),
     )  # fmt: skip
 
@@ -174,6 +168,21 @@ def rename(store: Store, reference: str, name: str, *, actor: str, now: datetime
         machines.rename(tx, machine.id, name, now=now)
         told = f"{machine.name} is now called {name}"
         events.add(tx, now, "machine.renamed", told, actor=actor, machine=machine.id)
+
+
+def set_power(
+    store: Store, reference: str, driver: str, parameters: dict[str, str], *, actor: str,
+    now: datetime,
+) -> Machine:  # fmt: skip
+    """How this machine is switched from outside."""
+    with store.write() as tx:
+        machine = machines.find_for_update(tx, reference)
+        machines.update(
+            tx, machine.id, power_driver=driver, power_parameters=parameters, updated_at=now
+        )
+        told = f"{machine.name} is switched by {driver}"
+        events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
+        return machines.find(tx, machine.id)
 
 
 def delete(store: Store, reference: str, *, actor: str, now: datetime) -> None:

@@ -20,8 +20,6 @@ from muster.store.runs import Result, Run
 from muster.wire.hello import Plan, Welcome
 
 _PASSED = "passed"
-RETRY_AFTER_S = 30
-"""Seconds for the failed machine to switch itself off."""
 STARTS_LIMIT = 10
 """Boots in which one script that may reboot is started; one that always reboots would never end."""
 

@@ -32,7 +32,7 @@ def start(
             raise Conflict("no test was chosen; name tests or tags (quick, standard, burn-in)")
         look = [o for o in shelf.for_commission(tx, []) if o.script.name == RESOURCES]
         run = commission.begin(
-            tx, policy, machine, "test", [*look, *tests], options, actor=actor, now=now, more={}
+            tx, policy, machine, "test", [*look, *tests], options, actor=actor, now=now
         )
         reason = f"run {run}"
         run_verbs.change_state(tx, machine, State.TESTING, now, reason=reason, actor=actor)

@@ -58,12 +58,12 @@ def policy_of(settings: Settings, url: str) -> Policy:
         heartbeat_s=settings.heartbeat_s,
         silence_s=settings.silence_s,
         arrive_s=settings.arrive_s,
+        commission_retries=settings.commission_retries,
         power_s=settings.power_s,
         power_at_once=settings.power_at_once,
         power_a_subnet=settings.power_a_subnet,
         poll_s=settings.poll_s,
         output_limit=settings.output_limit,
-        commission_retries=settings.commission_retries,
     )
 
 
