@@ -59,7 +59,7 @@ def test_every_built_in_script_passes_and_feeds_the_machine(
     machine = served.wire_power("m1")
     body = {"tests": ["smartctl-validate", "server-connectivity"]}
     served.api.send("POST", machine_path(machine, "/commission"), body)
-    served.wait_for_machine("m1", "ends", lambda: served.last_run(machine)["ended_at"])
+    served.wait("m1 ends", lambda: served.last_run(machine)["ended_at"])
     record = served.api.get(machine_path(machine))
     results = served.last_run(machine)["results"]
     told = [(r["name"], r["device"], r["state"], r["reason"], r["runtime_s"]) for r in results]
