@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from muster.agent.bytecode import compiling, unfold
 from muster.metadata import pack
 
 
+@pytest.mark.slow
 def test_the_unpacked_agent_is_compiled_and_surveys_as_the_packed_one(tmp_path: Path) -> None:
     packed = tmp_path / "agent.pyz"
     packed.write_bytes(pack.packed())

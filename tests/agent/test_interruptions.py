@@ -13,6 +13,7 @@ def count(file: Path) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
+@pytest.mark.slow
 def test_a_killed_agent_goes_on_and_the_script_that_ran_is_lost(
     machine: Machine, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_script_that_hangs_ends_at_its_limit_with_its_children(
     wait_for(lambda: gone(pid))
 
 
+@pytest.mark.slow
 def test_a_flood_is_capped_with_the_reason_and_a_marker(make_machine: MakeMachine) -> None:
     machine = make_machine(output_limit=3_000_000)
     found = machine.run(
@@ -141,6 +142,7 @@ def test_a_result_file_that_is_a_pipe_does_not_keep_the_run(machine: Machine) ->
     assert results["00-fifo"].state == "passed"
 
 
+@pytest.mark.slow
 def test_a_large_result_file_arrives_whole(machine: Machine) -> None:
     machine.run(script("00-large", 'yes "key: value" | head -c 200000 > "$RESULT_PATH"'))
     assert machine.output("00-large", "result") == (b"key: value\n" * 20000)[:200000]
@@ -197,6 +199,7 @@ def test_an_abort_ends_the_running_script_and_those_that_wait(
     wait_for(lambda: gone(pid))
 
 
+@pytest.mark.slow
 def test_a_held_machine_waits_for_a_person_and_then_runs(make_machine: MakeMachine) -> None:
     machine = make_machine(enlist="hold")
     machine.boot(script("00-hello", "echo hello"))

@@ -38,6 +38,7 @@ def test_a_key_from_the_environment_is_used_and_a_wrong_one_named(stranger: Pers
     assert "unknown or revoked API key" in told
 
 
+@pytest.mark.slow
 def test_a_machine_s_life_as_a_person_sees_it(person: Person) -> None:
     welcome = person.desk.enlist()
     name = welcome["machine"]
@@ -128,6 +129,7 @@ def test_an_address_that_is_no_server_is_named(stranger: Person, address: str) -
     assert address.rstrip("/") in told.stderr
 
 
+@pytest.mark.slow
 def test_hostile_texts_of_a_machine_do_nothing_to_the_terminal(person: Person) -> None:
     nonce = person.desk.boot()
     evidence = {"uuid": UUID, "serial": EVIL, "vendor": EVIL, "product": EVIL}

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from tests.api.desk import resources, story
 from tests.cli.conftest import Person
 
@@ -27,6 +28,7 @@ def test_lint_needs_no_server_and_tells_every_line(stranger: Person, tmp_path: P
     assert "No such file" in stranger.told_no("script", "lint", str(tmp_path / "none"))
 
 
+@pytest.mark.slow
 def test_a_script_s_life_as_a_person_sees_it(person: Person, tmp_path: Path) -> None:
     file = tmp_path / "mine"
     for number, title in ((1, "one"), (2, "two")):
@@ -52,6 +54,7 @@ def test_a_script_s_life_as_a_person_sees_it(person: Person, tmp_path: Path) -> 
     assert "no script" in person.told_no("script", "show", "mine")
 
 
+@pytest.mark.slow
 def test_a_machine_is_tested_and_judged(person: Person) -> None:
     welcome = person.desk.enlist()
     name = welcome["machine"]

@@ -128,6 +128,7 @@ def test_who_may_not_is_told_what_is_wrong_and_not_tried_again(
     assert (str(error), error.permanent) == (f"{use.host}: {told}", True)
 
 
+@pytest.mark.slow
 def test_a_dead_bmc_is_left_in_time(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = {"session-timeout": 1500, "retransmission-timeout": 400}
     monkeypatch.setattr(ipmi, "_LIMITS_MS", limits)

@@ -85,6 +85,7 @@ def test_a_clock_in_the_past_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
     )
 
 
+@pytest.mark.slow
 def test_the_command_fails_when_something_is_wrong_and_says_what(tmp_path: Path) -> None:
     done = muster(tmp_path, "doctor", "--data", str(tmp_path), "--listen", "127.0.0.1:0")
     assert done.returncode == 1

@@ -17,6 +17,7 @@ from muster.server import commands
 LOOPBACK = "127.0.0.1:0"
 
 
+@pytest.mark.slow
 def test_a_server_comes_up_shows_a_password_once_and_ends_when_told(tmp_path: Path) -> None:
     with served(tmp_path / "data", "--listen", LOOPBACK) as server:
         assert json.loads(server.get("/healthz"))["status"] == "ok"
@@ -41,6 +42,7 @@ def refused(folder: Path, *words: str, **more: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
