@@ -17,6 +17,7 @@ from muster.api.budget import Budget
 from muster.api.health import REFUSED
 from muster.lifecycle import timeline
 from muster.lifecycle.secrets import Forbidden
+from muster.machine.grammar import BadExpression
 from muster.machine.states import Refused
 from muster.power.drivers import PowerError
 from muster.store.engine import Conflict, Missing, Store
@@ -63,7 +64,7 @@ def _validation(_: AnyRequest, error: ValidationException) -> Response[dict[str,
 def _field(item: dict[str, Any]) -> str:
     """The field's path as callers write it; Litestar keeps `data` and `state` for itself."""
     named = str(item.get("key") or item.get("source") or "data")
-    return {"data": "body", "in_state": "state"}.get(named, named)
+    return {"data": "body", "in_state": "state", "condition": "filter"}.get(named, named)
 
 
 def _too_large(request: AnyRequest, _: RequestEntityTooLarge) -> Response[dict[str, Any]]:
@@ -106,6 +107,11 @@ def _bad_message(_: AnyRequest, error: BadMessage) -> Response[dict[str, Any]]:
     return _answer(400, str(error), wrong=[{"field": error.path, "why": error.why}])
 
 
+def _bad_expression(_: AnyRequest, error: BadExpression) -> Response[dict[str, Any]]:
+    why = str(error).removeprefix("filter: ")
+    return _answer(400, str(error), wrong=[{"field": "filter", "why": why}])
+
+
 def _missing(_: AnyRequest, error: Missing) -> Response[dict[str, Any]]:
     return _answer(404, str(error))
 
@@ -130,6 +136,7 @@ ERRORS: ExceptionHandlersMap = {
     NoKey: _no_key,
     Forbidden: _forbidden,
     BadMessage: _bad_message,
+    BadExpression: _bad_expression,
     Missing: _missing,
     Conflict: _conflict,
     Refused: _conflict,
