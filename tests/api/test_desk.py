@@ -70,6 +70,9 @@ def people_s_reading(tour: Tour, words: dict[str, str]) -> None:
     assert document.content == resources()
     schema = tour.good("GET", "/api/v1/schemas/resources").json()
     assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12/")
+    tour.good("GET", machine + "/versions", words=words)
+    tour.good("GET", machine + "/diff", words=words, params={"old": 1, "new": 1})
+    tour.good("GET", "/api/v1/components", params={"serial": "S1"})
     for path in ("boots", "events", "clashes", "images", "whoami"):
         tour.good("GET", f"/api/v1/{path}")
     tour.good("GET", "/healthz")

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people, schemas
+from muster.api import history, images, journal, machines, people, schemas
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
@@ -32,6 +32,7 @@ def router() -> Router:
         path="/",
         route_handlers=[
             *machines.ROUTES,
+            *history.ROUTES,
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,

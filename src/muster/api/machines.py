@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Literal
 
-from litestar import Response, delete, get, patch, post, put
+from litestar import delete, get, patch, post, put
 from litestar.params import Parameter, QueryParameter
 
 from muster.api import filtering, shapes
@@ -17,7 +17,7 @@ from muster.machine.grammar import LENGTH, parse
 from muster.machine.states import State
 from muster.power import drivers
 from muster.store import boots, machines, runs
-from muster.store.engine import Missing, Store
+from muster.store.engine import Store
 from muster.store.people import User
 from muster.wire.codec import Limited, limited
 
@@ -76,17 +76,6 @@ def machine_runs(
     with store.read() as tx:
         found = runs.some(tx, machines.find(tx, reference).id, limit=limit)
         return [shapes.run(run, runs.results_of(tx, run.id)) for run in found]
-
-
-@get(PATH + "/resources", sync_to_thread=True, media_type="application/json")
-def machine_resources(reference: Reference, store: Store, user: User) -> Response[bytes]:
-    """The newest inventory document, byte for byte as the machine sent it."""
-    with store.read() as tx:
-        machine = machines.find(tx, reference)
-        body = runs.newest_document(tx, machine.id)
-    if body is None:
-        raise Missing(f"{machine.name} has sent no resources document yet")
-    return Response(body, media_type="application/json")
 
 
 @dataclass(frozen=True)
@@ -221,7 +210,6 @@ ROUTES = [
     show_machine,
     machine_boots,
     machine_runs,
-    machine_resources,
     change_machine,
     delete_machine,
     start_commissioning,

@@ -11,7 +11,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from muster.machine import facts as facts_of
-from muster.store import hardware, machines, runs
+from muster.machine.parts import known_kinds, parts
+from muster.store import hardware, machines, runs, stays
 from muster.store.engine import Tx
 from muster.store.runs import Result, Run
 from muster.wire.resources import BadDocument, read_document, summary
@@ -42,6 +43,8 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     )
     machines.update(tx, run.machine_id, summary=asdict(told), updated_at=now)
     hardware.keep(tx, run.machine_id, facts)
+    name = machines.find(tx, run.machine_id).name
+    stays.record(tx, run.machine_id, name, parts(document), known_kinds(document), now)
     return ""
 
 

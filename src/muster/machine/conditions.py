@@ -166,7 +166,8 @@ def _leaf(node: Compare | IsKnown, where: Any, facts: Facts) -> Verdict:
     if value is None:
         return Verdict(None, _unknown(column.label, facts))
     holds = _OPERATORS[node.operator](value, tuple(literal.value for literal in node.values))
-    because = f"{column.label} is {told(value, column.kind)}"
+    seen = told(value, column.kind, decimal=column.of == "disk")
+    because = f"{column.label} is {seen}"
     if not holds and column.kind is not Kind.FLAG:
         wanted = ", ".join(literal.text for literal in node.values[:_VALUES_TOLD])
         more = ", …" if len(node.values) > _VALUES_TOLD else ""

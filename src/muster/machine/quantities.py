@@ -97,12 +97,12 @@ def moment(text: str) -> datetime:
         raise Unfit(f"is {Kind.MOMENT}: {text!r} is outside the calendar") from error
 
 
-def told(value: object, kind: Kind) -> str:
-    """A machine's value as people write it, safe to show."""
+def told(value: object, kind: Kind, *, decimal: bool = False) -> str:
+    """A machine's value as people write it, safe to show; `decimal` is about sizes."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if kind is Kind.SIZE and isinstance(value, int):
-        return size(value)
+        return size(value, decimal=decimal)
     if kind is Kind.SPEED and isinstance(value, int):
         return f"{value / 1000:g} Gbit/s" if value >= 1000 else f"{value} Mbit/s"
     if kind is Kind.MOMENT and isinstance(value, datetime):
@@ -110,13 +110,13 @@ def told(value: object, kind: Kind) -> str:
     return f'"{shown(value)}"' if kind is Kind.TEXT else str(value)
 
 
-def size(value: int) -> str:
-    """Bytes in the unit, binary or decimal, that says it shortest: disks are sold in decimal."""
+def size(value: int, *, decimal: bool = False) -> str:
+    """Bytes in binary units, or in decimal ones as disks are sold: 3.84 TB."""
     if value < 1000:
         return f"{value} B"
-    binary = _scaled(value, 1024, ("KiB", "MiB", "GiB", "TiB", "PiB"))
-    decimal = _scaled(value, 1000, ("kB", "MB", "GB", "TB", "PB"))
-    return binary if len(binary) <= len(decimal) + 1 else decimal
+    if decimal:
+        return _scaled(value, 1000, ("kB", "MB", "GB", "TB", "PB"))
+    return _scaled(value, 1024, ("KiB", "MiB", "GiB", "TiB", "PiB"))
 
 
 def _scaled(value: int, step: int, units: tuple[str, ...]) -> str:
