@@ -14,7 +14,7 @@ from muster.store import hardware, machines
 from muster.store.engine import Tx
 from muster.store.machines import Machine
 
-BATCH = 250
+BATCH = 100
 SECONDS = 2.0
 
 
