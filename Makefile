@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup image demo test check lint unit e2e serve bench-boot bench-collect coverage schema format clean
+.PHONY: help setup image demo test check lint unit e2e serve coverage schema format clean
+.PHONY: bench-boot bench-collect bench-scripts bench-power
 
 help: ## Print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -52,6 +53,9 @@ serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHC
 bench-boot: image ## Seconds from power-on to each phase; the last line is JSON
 	$(BIN)/python -m tests.bench.boot
 
+bench-power: setup ## Polls and switches thousands of simulated BMCs; the last line is JSON
+	$(BIN)/python -m tests.bench.power
+
 bench-collect: setup ## Our survey against LXD's on this machine; the last line is JSON
 	$(BIN)/python -m tests.bench.collect
 
@@ -62,6 +66,9 @@ coverage: setup ## Every line of collect and wire is run by their tests
 
 schema: setup ## Write docs/resources.schema.json from the dataclasses
 	$(BIN)/python -m muster.wire.schema > docs/resources.schema.json
+
+bench-scripts: setup ## The engine's own cost a script; the last line is JSON
+	$(BIN)/python -m tests.bench.scripts
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix

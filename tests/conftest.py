@@ -208,7 +208,10 @@ def store(engine: str, request: pytest.FixtureRequest) -> Store:
     opened: Store = request.getfixturevalue(f"{engine}_store")
     with opened.write() as tx:
         # What hangs on machines and boots goes with them.
-        for table in ("machines", "boots", "events", "users", "script_contents", "stays"):
+        for table in (
+            *("machines", "boots", "events", "users"),
+            *("scripts", "script_contents", "bmc_leases", "stays"),
+        ):
             tx.execute(metadata.tables[table].delete())
     return opened
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from tests.server.running import LiveServer, wait_for
 
-from muster.lifecycle import runs as run_verbs
+from muster.lifecycle import shelf
 from muster.metadata import pack
 from muster.scripts.format import Script
 from muster.store import runs
@@ -22,11 +23,12 @@ from muster.store.engine import Store
 from muster.store.runs import Result
 
 
-def script(name: str, body: str | bytes, *, timeout: int = 0) -> Script:
-    """A script without metadata; a text gets `#!/bin/sh`."""
+def script(name: str, body: str | bytes, *, timeout: int = 0, **fields: Any) -> Script:
+    """A commissioning script without metadata; a text gets `#!/bin/sh`."""
     source = f"#!/bin/sh\n{body}\n".encode() if isinstance(body, str) else body
     sha256 = hashlib.sha256(source).hexdigest()
-    return Script(name=name, source=source, sha256=sha256, timeout=timeout)
+    words = {"script_type": "commissioning", "timeout": timeout} | fields
+    return Script(name=name, source=source, sha256=sha256, **words)
 
 
 class Machine:
@@ -46,7 +48,14 @@ class Machine:
 
     def boot(self, *scripts: Script) -> None:
         """The loader asks; the run will be of these scripts."""
-        self._patch.setattr(run_verbs.catalogue, "for_enlist", lambda: list(scripts))
+        self._patch.setattr(shelf.catalogue, "for_enlist", lambda: list(scripts))
+        self.reboot()
+
+    def reboot(self) -> None:
+        """The memory file system is empty and there is a new nonce; the run is the server's."""
+        for left in ("spool", "scripts"):
+            shutil.rmtree(self.folder / left, ignore_errors=True)
+        (self.folder / "session.json").unlink(missing_ok=True)
         query = "mac=52:54:00:12:34:01&arch=x86_64"
         with urllib.request.urlopen(f"{self.server.url}/boot/ipxe?{query}") as answer:
             found = re.search(r"/boot/report/(\S+)", answer.read().decode())
@@ -60,6 +69,19 @@ class Machine:
             stdout=(self.folder / "console").open("ab"),
             stderr=subprocess.STDOUT,
         )
+
+    def forget(self) -> None:
+        """As if this machine had never been seen."""
+        with self.store.write() as tx:
+            tx.exec_driver_sql("DELETE FROM machines")
+            tx.exec_driver_sql("DELETE FROM boots")
+
+    def kill_agent_only(self) -> bool:
+        """As the OOM killer does: what the scripts started lives on. False when none lived."""
+        if self.process is None or self.process.poll() is not None:
+            return False
+        self.process.kill()
+        return True
 
     def kill(self) -> None:
         """As a crash does, and with it the script, as systemd does with the unit's group."""

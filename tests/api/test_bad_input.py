@@ -7,13 +7,15 @@ import pytest
 from tests.api.desk import MAC, UUID, Desk
 from tests.server.shelf import stocked
 
+from muster.api import scripts
 from muster.server.app import utc_now
 from muster.store.engine import Store
 
+CHOICE = {"enable_ssh": True, "scripts": ["a"], "tests": ["none"], "destroy": "x"}
 BODIES = {
     "/api/v1/login": {"user": "admin", "password": "x"},
     "/api/v1/machines/{reference}": {"name": "web-1"},
-    "/api/v1/machines/{reference}/commission": {"enable_ssh": True},
+    "/api/v1/machines/{reference}/commission": CHOICE,
     "/api/v1/machines/{reference}/deny": {"reason": "not ours"},
     "/api/v1/machines/{reference}/power": {"driver": "manual", "parameters": {"a": "b"}},
     "/boot/report/{nonce}": {"phase": "root", "status": "done", "detail": "x", "uptime_s": 1.5},
@@ -26,6 +28,12 @@ BODIES = {
     "/agent/events": {
         "events": [{"seq": 1, "kind": "finished", "result": 1, "reason": "r", "exit_status": 0}]
     },
+    "/api/v1/machines/{reference}/test": CHOICE,
+    "/api/v1/machines/{reference}/override": {"reason": "r"},
+    "/api/v1/results/{result}/suppress": {"reason": "r"},
+    "/api/v1/scripts": {"source": "IyEvYmluL3NoCg==", "name": "mine", "comment": "c"},
+    "/api/v1/scripts/lint": {"source": "IyEvYmluL3NoCg==", "name": "mine"},
+    "/api/v1/scripts/{name}": {"enabled": True, "tags": ["a"], "timeout_s": 5},
 }
 
 
@@ -42,6 +50,7 @@ class Door:
             "run": "1",
             "result": "1",
             "goal": "off",
+            "name": "00-maas-01-lshw",
             "nonce": desk.boot(mac="52:54:00:12:34:99"),
             "sha256": "0" * 64,
         }
@@ -112,7 +121,7 @@ def test_json_that_is_no_object_is_refused_as_such(gate: Door, body: bytes) -> N
 
 def test_an_empty_body_is_refused_where_one_is_needed(gate: Door) -> None:
     for method, path in gate.with_body():
-        if not path.endswith("/commission"):
+        if not path.endswith(("/commission", "/test")):
             assert refused(gate.ask(method, path)) == "body: is missing"
 
 
@@ -124,6 +133,10 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/boot/report/{nonce}": ("phase", "status"),
         "/agent/hello": ("evidence", "nonce", "key"),
         "/agent/events": ("events",),
+        "/api/v1/machines/{reference}/override": ("reason",),
+        "/api/v1/results/{result}/suppress": ("reason",),
+        "/api/v1/scripts": ("source",),
+        "/api/v1/scripts/lint": ("source",),
     }
     for method, path in gate.with_body():
         for name in needed.get(path, ()):
@@ -158,6 +171,7 @@ def test_every_wrong_type_is_named_with_its_path(gate: Door) -> None:
 
 def test_a_body_beyond_the_limit_is_refused_with_the_limit(gate: Door) -> None:
     limits = {"/boot/report/{nonce}": 16384, "/agent/events": 4 * 1024 * 1024}
+    limits |= dict.fromkeys(("/api/v1/scripts", "/api/v1/scripts/lint"), scripts.BODY_LIMIT)
     for method, path in gate.with_body():
         limit = limits.get(path, 1024 * 1024)
         told = refused(gate.ask(method, path, content=b"x" * (limit + 1)), status=413)
@@ -254,6 +268,12 @@ UNKNOWN = {
     "/api/v1/machines/{reference}/versions": "reference",
     "/api/v1/machines/{reference}/diff": "reference",
     "/api/v1/machines/{reference}/commission": "reference",
+    "/api/v1/machines/{reference}/test": "reference",
+    "/api/v1/machines/{reference}/override": "reference",
+    "/api/v1/machines/{reference}/findings": "reference",
+    "/api/v1/results/{result}/suppress": "result",
+    "/api/v1/scripts/{name}": "name",
+    "/api/v1/scripts/{name}/source": "name",
     "/api/v1/machines/{reference}/abort": "reference",
     "/api/v1/machines/{reference}/accept": "reference",
     "/api/v1/machines/{reference}/deny": "reference",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trees
 
+from muster.collect import capture as taking
 from muster.collect import commands
 from muster.collect.archive import unpack
 from muster.collect.capture import FORMAT, NOTE, Tree, _add_link, capture
@@ -238,6 +239,22 @@ def test_a_redacted_archive_names_no_host_and_no_folder(server: Path, tmp_path: 
     assert "payroll" not in everything(replay)
     (disk,) = told(replay)["resources"]["storage"]["disks"]
     assert disk["partitions"][0]["mounted"]
+
+
+def test_a_redacted_note_has_no_certificate_of_the_tpm(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(root: str) -> dict[str, Any]:
+        found: dict[str, Any] = document(root)
+        found["extra"]["tpm"] |= {"ek_certificate": "3082" + "ab" * 300, "ek_sha256": "c0ffee" * 10}
+        return found
+
+    monkeypatch.setattr(taking, "document", asked)
+    note = (unpack(capture(str(server), redact=True), tmp_path / "redacted") / NOTE).read_text()
+    assert "c0ffee" not in note
+    assert "ek_certificate" not in note
+    whole = (unpack(capture(str(server), redact=False), tmp_path / "whole") / NOTE).read_text()
+    assert "ek_certificate" in whole
 
 
 def test_a_machine_that_was_sent_in_is_read(tmp_path: Path) -> None:

@@ -67,7 +67,11 @@ def test_bare_machines_enlist_themselves_and_become_ready(served: Served) -> Non
         record = served.api.get(machine_path(machine))
         assert (record["state"], record["state_reason"]) == ("Ready", "commissioning passed")
         served.lab.machine(name).wait_until("stopped", limit_s=SLOW)
-        assert [r["state"] for r in served.last_run(machine)["results"]] == ["passed"] * 4
+        ended = {r["name"]: r["state"] for r in served.last_run(machine)["results"]}
+        # The lab has neither a Wedge nor disks with SMART.
+        skipped = {name for name, state in ended.items() if state == "skipped"}
+        assert skipped == {"00-maas-06-get-fruid-api-data", "smartctl-validate"}
+        assert set(ended.values()) == {"passed", "skipped"}
 
 
 def test_a_killed_server_and_a_cut_network_lose_nothing(served: Served) -> None:
@@ -98,7 +102,7 @@ def test_a_killed_server_and_a_cut_network_lose_nothing(served: Served) -> None:
     assert served.api.get(machine_path(machine))["state"] == "Ready"
     output = {}
     for result in run["results"]:
-        assert result["state"] == "passed"
+        assert result["state"] in ("passed", "skipped")
         body, _ = served.api.raw("GET", f"/results/{result['id']}/output", stream="stdout")
         output[result["name"]] = body
     assert json.loads(output["50-maas-01-commissioning"])["api_version"] == "1.0"

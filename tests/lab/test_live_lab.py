@@ -16,7 +16,7 @@ import pytest
 from muster.lab import launch
 from muster.lab.client import Lab
 from muster.lab.errors import AlreadyUp, BadOrder, Conflict, NoSuchMachine, NotUp, TimedOut
-from muster.lab.machines import DiskOrder, NicModel, NicOrder, Order
+from muster.lab.machines import DiskKind, DiskOrder, NicModel, NicOrder, Order
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("able_host")]
 ORDER = Order(name="m1", memory_mib=128, cpus=1, disks=(DiskOrder(size_mib=8),))
@@ -63,6 +63,19 @@ def test_a_machine_runs_its_firmware_and_obeys_its_power_button(lab: Lab) -> Non
     assert qemus_of(lab.folder) == []
     assert machine.cycle()["power_ons"] == 2
     assert re.search(r"=== m1: power on 2, .*Z, bios, tcg ===", machine.serial_text())
+
+
+def test_a_machine_with_tpm_bmc_and_every_kind_of_disk_is_cycled(lab: Lab) -> None:
+    disks = tuple(DiskOrder(kind=kind, size_mib=8) for kind in DiskKind)
+    board = {"cpus": 2, "numa_nodes": 2, "dimms": 2, "tpm": True, "bmc": True}
+    machine = lab.add(Order(name="rich", memory_mib=256, disks=disks, **board))
+    machine.on()
+    assert machine.wait_for(IPXE, limit_s=120)
+    assert "swtpm" in inside(lab, "ps", "-eo", "comm")
+    assert machine.cycle()["power_ons"] == 2
+    assert machine.wait_for(IPXE, limit_s=120)
+    assert machine.off()["status"] == "stopped"
+    assert "swtpm" not in inside(lab, "ps", "-eo", "comm")
 
 
 def test_a_reset_starts_the_firmware_again_in_the_same_power_on(lab: Lab) -> None:

@@ -10,6 +10,7 @@ from rack import Rack
 
 from muster.collect.document import document as survey_of
 from muster.lifecycle import deadlines, survey
+from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.scripts import catalogue
 from muster.store.engine import Store
@@ -30,8 +31,15 @@ def three_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def rack(store: Store, policy: Policy, clock, hello, document: bytes) -> Rack:
-    return Rack(store, policy, clock, hello, document)
+def keyring(tmp_path: Path) -> Keyring:
+    made = Keyring(tmp_path / "keys" / "secrets.key")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def rack(store: Store, policy: Policy, clock, hello, document: bytes, keyring: Keyring) -> Rack:
+    return Rack(store, policy, clock, hello, document, keyring)
 
 
 @pytest.fixture

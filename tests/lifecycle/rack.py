@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from muster.lifecycle import enlist, results, survey
 from muster.lifecycle.enlist import BootPlan, Caller
+from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.store import boots, events, machines, runs
 from muster.store.boots import Boot
@@ -33,6 +34,7 @@ class Rack:
     now: Callable[[], datetime]
     hello: Callable[..., Hello]
     document: bytes
+    keyring: Keyring
 
     def boot(self, *, uuid: str = UUID, mac: str = MAC, serial: str = "", **words) -> BootPlan:
         caller = Caller(mac=mac, uuid=uuid, serial=serial, client_ip="10.0.0.9")

@@ -3,7 +3,7 @@ import contextlib
 import pytest
 from rack import MAC, UUID, Rack, event
 
-from muster.lifecycle import commission
+from muster.lifecycle import commission, switches
 from muster.lifecycle.commission import Options
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.phases import Purpose
@@ -291,8 +291,10 @@ def test_a_verb_on_a_machine_that_is_not_there_names_it(rack: Rack) -> None:
 
 
 def test_a_power_driver_is_set_and_told_without_its_secrets(rack: Rack, name: str) -> None:
-    parameters = {"power_pass": "hush"}
-    commission.set_power(rack.store, name, "webhook", parameters, actor="ada", now=rack.now())
+    given = {"name": "m1", "power_pass": "hush"}
+    switches.set_switch(rack.store, rack.keyring, name, "fake", given, actor="ada", now=rack.now())
     machine = rack.machine(name)
-    assert (machine.power_driver, machine.power_parameters) == ("webhook", parameters)
-    assert rack.told("machine.power_set") == [f"{name} is switched by webhook"]
+    assert machine.power_driver == "fake"
+    assert machine.power_parameters == {"name": "m1", "delay_s": "0", "fault": ""}
+    assert switches.parameters_of(rack.keyring, machine)["power_pass"] == "hush"
+    assert rack.told("machine.power_set") == [f"{name} is switched by fake"]

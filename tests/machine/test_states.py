@@ -10,7 +10,7 @@ TABLE = """
 New                   -   x    -     -    -     -     x      x       -
 Commissioning         x   -    x     x    x     x     x      x       -
 Failed commissioning  -   x    -     -    -     -     x      x       -
-Testing               x   -    -     -    x     x     x      x       -
+Testing               x   -    x     -    x     x     x      x       -
 Failed testing        -   x    -     x    -     x     x      x       -
 Ready                 -   x    -     x    -     -     x      x       x
 Broken                -   x    -     x    -     x     -      x       -

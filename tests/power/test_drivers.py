@@ -16,25 +16,38 @@ def test_every_driver_has_three_coroutines_and_documented_parameters(name: str) 
     for function in (driver.state, driver.on, driver.off):
         assert inspect.iscoroutinefunction(function)
         assert len(inspect.signature(function).parameters) == 1
-    for parameter in driver.PARAMETERS.values():
+    assert set(driver.BMC) <= set(driver.PARAMETERS)
+    assert hasattr(driver, "learn") == hasattr(driver, "unlearned")
+    for optional in ("set_boot", "learn", "look"):
+        assert not hasattr(driver, optional) or inspect.iscoroutinefunction(
+            getattr(driver, optional)
+        )
+    for key, parameter in driver.PARAMETERS.items():
         assert parameter.help
+        assert parameter.secret == any(
+            word in key for word in ("pass", "token", "community", "k_g", "secret")
+        ), f"{key}: is it secret or not?"
+        assert not parameter.choices or parameter.default in parameter.choices
         assert not (parameter.required and parameter.default)
 
 
 def test_every_module_of_the_room_is_a_driver_that_can_be_loaded() -> None:
     files = Path(drivers.__file__).parent.glob("*.py")
-    assert {file.stem for file in files} - {"__init__", "drivers"} == set(NAMES)
+    assert {file.stem for file in files} - {"__init__", "drivers", "https", "programs"} == set(
+        NAMES
+    )
 
 
+ALL = ", ".join(NAMES)
 WRONG = [
-    ("ipmo", {}, "no power driver 'ipmo'; there are: fake, manual, webhook"),
-    ("../os", {}, "no power driver '../os'; there are: fake, manual, webhook"),
-    ("drivers", {}, "no power driver 'drivers'; there are: fake, manual, webhook"),
+    ("ipmo", {}, f"no power driver 'ipmo'; there are: {ALL}"),
+    ("../os", {}, f"no power driver '../os'; there are: {ALL}"),
+    ("drivers", {}, f"no power driver 'drivers'; there are: {ALL}"),
     ("manual", {"a": "1"}, "a: the driver manual has no such parameter; it has: none"),
     (
         "fake",
         {"name": "x", "nmae": "x"},
-        "nmae: the driver fake has no such parameter; it has: name, delay_s, fault",
+        "nmae: the driver fake has no such parameter; it has: name, delay_s, fault, power_pass",
     ),
     ("fake", {}, "name: the driver fake needs it: which of the fake switches"),
     ("fake", {"name": ""}, "name: the driver fake needs it: which of the fake switches"),
@@ -58,6 +71,10 @@ def test_right_parameters_get_their_defaults() -> None:
     assert check("webhook", URIS) == URIS | {
         "power_on_regex": r"status.*\:.*running",
         "power_off_regex": r"status.*\:.*stopped",
+        "power_user": "",
+        "power_pass": "",
+        "power_token": "",
+        "power_verify_ssl": "y",
     }
 
 

@@ -50,8 +50,7 @@ def says(text: str | bytes, status: int = 200, **headers: str):
 
 
 @pytest.fixture
-def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
-    monkeypatch.setattr(webhook, "_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+def switch() -> Switch:
     return Switch()
 
 
@@ -120,7 +119,11 @@ def test_an_answer_that_is_no_success_is_a_failure_that_may_pass(
     assert [path for _, path, _ in switch.heard] == ["/query", "/on", "/off"]
 
 
-def test_a_switch_that_does_not_answer_is_left_in_time(switch: Switch) -> None:
+def test_a_switch_that_does_not_answer_is_left_in_time(
+    switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+
     async def never(_: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
         raise AssertionError("unreachable")

@@ -161,7 +161,7 @@ def test_delimiters_are_read_loosely_and_lines_may_end_in_crlf() -> None:
         ("parameters: {a: {type: url, foo: 1}}", "parameters", "a.foo is not known"),
         ("packages: {pip: x}", "packages", "pip must be one of apt, snap, url"),
         ("packages: {apt: [1]}", "packages", "apt must be a package name"),
-        ("packages: {snap: {channel: x}}", "packages", "snap must be a package name"),
+        ("packages: {snap: {channel: x}}", "packages", "snap must be a snap name"),
         ("comment: 2026-13-45", "comment", "month must be in 1..12"),
         ("comment: 2026-01-02", "comment", "must be made of text"),
         ("parameters: {a: {type: runtime, min: .inf}}", "parameters", "must be made of text"),

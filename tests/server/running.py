@@ -2,14 +2,17 @@
 
 import contextlib
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from muster.images.library import Library
+from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.server.app import application
 from muster.store.engine import Store
@@ -35,11 +38,13 @@ class LiveServer:
         self.policy = Policy(url=self.url, **policy)
         self._store = store
         self._library = library
+        self._keyring = Keyring(Path(tempfile.mkdtemp(prefix="muster-keys-")) / "secrets.key")
+        self._keyring.create()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        app = application(self._store, self.policy, self._library)
+        app = application(self._store, self.policy, self._library, keyring=self._keyring)
         config = uvicorn.Config(
             app, port=self.port, log_config=None, access_log=False, timeout_graceful_shutdown=1
         )

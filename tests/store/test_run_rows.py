@@ -126,41 +126,91 @@ def want(store: Store, name: str, now: datetime, *, goal: str = "on") -> None:
         goals.want(tx, f"id-{name}", goal, now=now, deadline=now + LEASE)
 
 
+def claim(
+    store: Store, now: datetime, *, holder: str = "one", in_all: int = 9, a_subnet: int = 9
+) -> list[goals.Due]:
+    with store.write() as tx:
+        store.one_at_a_time(tx)
+        return goals.claim_due(
+            tx,
+            now=now,
+            lease=LEASE,
+            limits=goals.Limits(in_all, a_subnet),
+            subnet_of=lambda bmc: bmc.rpartition(".")[0],
+            holder=holder,
+        )
+
+
+def share(store: Store, name: str, bmc: str) -> None:
+    with store.write() as tx:
+        machines.update(tx, f"id-{name}", bmc=bmc)
+
+
 def test_two_workers_never_claim_one_goal_twice(store: Store, now: datetime, together) -> None:
     for number in range(12):
         want(store, f"m{number}", now)
 
     def work() -> list[str]:
-        claimed = []
-        for _ in range(12):
-            with store.write() as tx:
-                due = goals.claim_due(tx, now=now, lease=LEASE, limit=2)
-                claimed += [goal.machine_id for goal in due]
-        return claimed
+        claims = (claim(store, now, in_all=99, a_subnet=99) for _ in range(12))
+        return [due.goal.machine_id for due in (one for found in claims for one in found)]
 
     first, second = together(work, work)
     assert sorted(first + second) == sorted(f"id-m{number}" for number in range(12))
 
 
+def test_two_workers_never_act_on_one_bmc_together(store: Store, now: datetime, together) -> None:
+    for number in range(4):
+        want(store, f"m{number}", now)
+        share(store, f"m{number}", "10.0.0.5")
+    for _ in range(4):
+        claims = together(*[lambda h=h: claim(store, now, holder=h) for h in ("one", "two")])
+        (due,) = [one for found in claims for one in found]
+        with store.write() as tx:
+            goals.release(tx, due)
+            assert goals.settle(tx, due.goal, status="reached", due_at=None)
+    assert claim(store, now) == []
+
+
+def test_no_more_are_claimed_than_the_limits_in_all_and_a_subnet(
+    store: Store, now: datetime
+) -> None:
+    for number in range(6):
+        want(store, f"m{number}", now)
+        share(store, f"m{number}", f"10.0.{number % 2}.{number}")
+    first = claim(store, now, in_all=5, a_subnet=2)
+    assert sorted(due.bmc.rpartition(".")[0] for due in first) == ["10.0.0"] * 2 + ["10.0.1"] * 2
+    assert claim(store, now, in_all=5, a_subnet=2) == []
+    assert len(claim(store, now, in_all=5, a_subnet=9)) == 1
+    assert len(claim(store, now + LEASE, in_all=5, a_subnet=9)) == 5
+
+
 def test_a_claimed_goal_is_due_again_when_its_lease_ends(store: Store, now: datetime) -> None:
     want(store, "m", now)
+    (claimed,) = claim(store, now)
+    assert claim(store, now) == []
+    (again,) = claim(store, now + LEASE, holder="two")
+    assert (claimed.goal.goal, claimed.goal.status, claimed.goal.attempts) == ("on", "waiting", 0)
+    assert again.goal.generation == claimed.goal.generation
     with store.write() as tx:
-        (claimed,) = goals.claim_due(tx, now=now, lease=LEASE, limit=9)
-        assert goals.claim_due(tx, now=now, lease=LEASE, limit=9) == []
-        (again,) = goals.claim_due(tx, now=now + LEASE, lease=LEASE, limit=9)
-    assert (claimed.goal, claimed.status, claimed.attempts) == ("on", "waiting", 0)
-    assert again.generation == claimed.generation
+        assert not goals.still_held(tx, claimed, until=now + 9 * LEASE)
+        goals.release(tx, claimed)
+        assert goals.still_held(tx, again, until=now + 9 * LEASE)
 
 
 def test_a_settled_goal_is_not_due_and_an_older_wish_cannot_settle_it(
     store: Store, now: datetime
 ) -> None:
     want(store, "m", now, goal="cycle")
+    (older,) = claim(store, now)
     with store.write() as tx:
-        (older,) = goals.claim_due(tx, now=now, lease=LEASE, limit=9)
         goals.want(tx, "id-m", "off", now=now, deadline=now + LEASE)
-        assert not goals.settle(tx, older, status="reached", due_at=None)
-        (newer,) = goals.claim_due(tx, now=now, lease=LEASE, limit=9)
-        assert (newer.goal, newer.status) == ("off", "waiting")
-        assert goals.settle(tx, newer, status="reached", due_at=None)
-        assert goals.claim_due(tx, now=now + 9 * LEASE, lease=LEASE, limit=9) == []
+        assert not goals.settle(tx, older.goal, status="reached", due_at=None)
+    assert claim(store, now) == [], "the older step is still at the BMC"
+    with store.write() as tx:
+        goals.release(tx, older)
+    (newer,) = claim(store, now)
+    assert (newer.goal.goal, newer.goal.status) == ("off", "waiting")
+    with store.write() as tx:
+        goals.release(tx, newer)
+        assert goals.settle(tx, newer.goal, status="reached", due_at=None)
+    assert claim(store, now + 9 * LEASE) == []

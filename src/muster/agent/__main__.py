@@ -7,6 +7,7 @@ state is in memory files beside it, so a restarted agent goes on where it was.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -31,7 +32,9 @@ def main(argv: list[str]) -> int:
     if pack := os.environ.get("MUSTER_AGENT"):
         os.environ["MUSTER_AGENT"] = unfold(pack, folder)
     threading.excepthook = _end
-    after = Session(folder, server, nonce).work()
+    session = Session(folder, server, nonce)
+    signal.signal(signal.SIGTERM, lambda *_: session.stop())
+    after = session.work()
     say(f"finished: {after}")
     if after == "poweroff" and config.get("power", True):
         # Not waited for: the unit that runs this is among those that end.

@@ -1,42 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs one script in its own process group with a time limit and streams what it prints."""
 
-import base64
 import contextlib
 import os
-import selectors
+import shutil
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
+from muster.agent import orphans
+from muster.agent.packages import Command, Unfit, commands
+from muster.agent.pump import READ, Pump, send_output
 from muster.agent.spool import Spool
-from muster.wire.events import CHUNK_LIMIT
+from muster.wire.events import RESULT_LIMIT
 from muster.wire.hello import ScriptItem
 
-GRACE = 3.0
-"""Seconds between SIGTERM and SIGKILL."""
+GRACE = 1.5
+"""Seconds between SIGTERM and SIGKILL; with a heartbeat of 2.5 s an abort takes less than 5 s."""
 
 DRAIN = 1.0
 """Seconds for output that is still in the pipe after the script's end."""
 
-_READ = 48 * 1024  # becomes exactly one event: 64 KiB of base64
-assert _READ <= CHUNK_LIMIT
+_TICK = 0.25
+"""Seconds within which an abort is seen."""
 
-_HOLD = 0.2
-"""Seconds that a little output waits for more: a script that prints byte by byte would otherwise
+_FORK = threading.Lock()
+"""Held while a script is written and while a process starts: a child of another thread that still
 
-make an event, a file and a row of each."""
+has the file open for writing would make its start fail with "Text file busy" (execve(2))."""
+
+How = Literal["exited", "timed_out", "aborted", "lost"]
 
 
 @dataclass
 class Outcome:
     """How a script ended."""
 
-    how: Literal["exited", "timed_out", "aborted", "lost"]
+    how: How
     exit_status: int
     runtime_s: float
     reason: str = ""
@@ -44,58 +49,99 @@ class Outcome:
 
 @dataclass
 class Runner:
-    """Runs scripts one after another; `abort` may be called from another thread."""
+    """Runs scripts, several at once if asked to from several threads.
+
+    `aborted` ends what runs. `mark` tells this boot's processes from any other's. `began` hears
+    the process of each result, so that a later agent can end what this one leaves.
+    """
 
     folder: Path
     spool: Spool
     output_limit: int
     environment: dict[str, str]
+    mark: str
     aborted: threading.Event = field(default_factory=threading.Event)
+    began: Callable[[int, int], None] = lambda result, pid: None
 
     def run(self, item: ScriptItem, body: bytes) -> Outcome:
         """Run to the end, whatever the script does."""
-        home = self.folder / f"{item.name}.{item.result}"
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        script = home / "script"
-        script.write_bytes(body)
-        script.chmod(0o700)
         began = time.monotonic()
+        home = self.folder / f"{item.name}.{item.result}"
         try:
-            process = self._start(item, home, script)
-        except OSError as error:
+            _prepare(home, body)
+            before = commands(item.packages, home)
+        except (OSError, Unfit) as error:
             return Outcome("exited", 127, 0.0, f"cannot be started: {error}")
-        how, dropped = self._attend(item, process, began)
-        runtime = time.monotonic() - began
+        pump = Pump(item.result, self.spool, self.output_limit, home)
+        last = Command([str(home / "script"), *item.arguments], "")
+        try:
+            outcome = self._steps(item, home, pump, [*before, last], began)
+        finally:
+            orphans.end(f"{self.mark}.{item.result}")
+            pump.close()
         self._send_result_file(item, home)
-        return _outcome(item, process, how=how, runtime=runtime, dropped=dropped)
+        if pump.dropped:
+            told = f"{pump.dropped} bytes of output beyond the limit were left out"
+            outcome.reason = f"{outcome.reason}; {told}" if outcome.reason else told
+        shutil.rmtree(home, ignore_errors=True)
+        return outcome
 
-    def _start(self, item: ScriptItem, home: Path, script: Path) -> "subprocess.Popen[bytes]":
+    def _steps(
+        self, item: ScriptItem, home: Path, pump: Pump, steps: list[Command], began: float
+    ) -> Outcome:
+        """Packages first, then the script, all within its one time limit."""
+        outcome = Outcome("exited", 0, 0.0)
+        for step in steps:
+            try:
+                process = self._start(item, home, step.words)
+            except OSError as error:
+                why = step.what or f"cannot be started: {error}"
+                return Outcome("exited", 127, time.monotonic() - began, why)
+            self.began(item.result, process.pid)
+            how = self._attend(item, process, pump, began)
+            outcome = _outcome(item, process, how=how, runtime=time.monotonic() - began)
+            if outcome.how != "exited" or outcome.exit_status:
+                if step.what:
+                    outcome.reason = f"{step.what}: {outcome.reason}"
+                break
+        return outcome
+
+    def _start(self, item: ScriptItem, home: Path, words: list[str]) -> "subprocess.Popen[bytes]":
         environment = {
             **self.environment,
             "RESULT_PATH": str(home / "result.yaml"),
+            "OUTPUT_COMBINED_PATH": str(home / "combined"),
+            "OUTPUT_STDOUT_PATH": str(home / "stdout"),
+            "OUTPUT_STDERR_PATH": str(home / "stderr"),
             "DOWNLOAD_PATH": str(home),
-            "RUNTIME": str(int(item.timeout_s)),
-            "HAS_STARTED": "False",
+            "RUNTIME": str(int(item.runtime_s or item.timeout_s)),
+            "HAS_STARTED": str(item.has_started),
+            orphans.MARK: f"{self.mark}.{item.result}",
         }
-        return subprocess.Popen(
-            [str(script)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=home,
-            env=environment,
-            start_new_session=True,
-        )
+        with _FORK:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=home,
+                env=environment,
+                start_new_session=True,
+            )
+        # The agent's own unit protects it from the OOM killer; a script is what should go first.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text("500")
+        return process
 
     def _attend(
-        self, item: ScriptItem, process: "subprocess.Popen[bytes]", began: float
-    ) -> tuple[Literal["exited", "timed_out", "aborted"], int]:
-        """Read until the script and its output end; returns how, and the bytes left out."""
-        pump = _Pump(item, process, self.spool, self.output_limit)
+        self, item: ScriptItem, process: "subprocess.Popen[bytes]", pump: Pump, began: float
+    ) -> How:
+        """Read until the process and its output end; returns how."""
+        pump.attach(process)
         limit = began + item.timeout_s if item.timeout_s > 0 else float("inf")
-        how: Literal["exited", "timed_out", "aborted"] = "exited"
+        how: How = "exited"
         while process.poll() is None:
-            pump.read(0.1)
+            pump.read(max(0.0, min(_TICK, limit - time.monotonic())))
             if self.aborted.is_set() or time.monotonic() >= limit:
                 how = "aborted" if self.aborted.is_set() else "timed_out"
                 _terminate(process, pump)
@@ -103,11 +149,12 @@ class Runner:
         # Children that keep the pipe open may not keep the run.
         drained = time.monotonic() + DRAIN
         while not pump.ended and time.monotonic() < drained:
-            pump.read(0.1)
+            if not pump.read(0.05) and _group_is_gone(process):
+                break
         _kill_group(process, signal.SIGKILL)
         process.wait()
-        pump.close()
-        return how, pump.dropped
+        pump.detach()
+        return how
 
     def _send_result_file(self, item: ScriptItem, home: Path) -> None:
         """$RESULT_PATH, when the script wrote one; bounded like all output."""
@@ -115,95 +162,38 @@ class Runner:
         # A FIFO there would never be readable to its end.
         if not path.is_file():
             return
-        left = self.output_limit
+        left = RESULT_LIMIT
         with contextlib.suppress(OSError), path.open("rb") as file:
-            while data := file.read(min(_READ, left)):
+            while data := file.read(min(READ, left)):
                 send_output(self.spool, item.result, "result", data)
                 left -= len(data)
 
 
-class _Pump:
-    """Moves the output of a process into the spool, up to the limit."""
-
-    def __init__(
-        self, item: ScriptItem, process: "subprocess.Popen[bytes]", spool: Spool, limit: int
-    ) -> None:
-        self._item = item
-        self._spool = spool
-        self._left = limit
-        self.dropped = 0
-        self._held = b""
-        self._held_stream = ""
-        self._held_since = 0.0
-        self._selector = selectors.DefaultSelector()
-        for stream, pipe in (("stdout", process.stdout), ("stderr", process.stderr)):
-            assert pipe is not None
-            os.set_blocking(pipe.fileno(), False)
-            self._selector.register(pipe, selectors.EVENT_READ, stream)
-
-    @property
-    def ended(self) -> bool:
-        """Both pipes are closed on the other side."""
-        return not self._selector.get_map()
-
-    def read(self, timeout: float) -> None:
-        """Take what is there; waits at most `timeout` seconds for something."""
-        for key, _ in self._selector.select(timeout):
-            pipe: IO[bytes] = key.fileobj  # type: ignore[assignment]
-            try:
-                data = os.read(pipe.fileno(), _READ)
-            except BlockingIOError:
-                continue
-            if not data:
-                self._selector.unregister(pipe)
-                pipe.close()
-                continue
-            kept = data[: self._left]
-            self._left -= len(kept)
-            self.dropped += len(data) - len(kept)
-            self._hold(key.data, kept)
-        if time.monotonic() - self._held_since >= _HOLD:
-            self._send()
-
-    def close(self) -> None:
-        """Send the rest and let the pipes go."""
-        self._send()
-        for key in list(self._selector.get_map().values()):
-            self._selector.unregister(key.fileobj)
-            key.fileobj.close()  # type: ignore[union-attr]
-        self._selector.close()
-
-    def _hold(self, stream: str, data: bytes) -> None:
-        if stream != self._held_stream or len(self._held) + len(data) > _READ:
-            self._send()
-            self._held_stream = stream
-        if not self._held:
-            self._held_since = time.monotonic()
-        self._held += data
-
-    def _send(self) -> None:
-        if self._held:
-            send_output(self._spool, self._item.result, self._held_stream, self._held)
-            self._held = b""
+def _prepare(home: Path, body: bytes) -> None:
+    # What an agent that died left there is not this script's.
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    script = home / "script"
+    with _FORK:
+        script.write_bytes(body)
+    script.chmod(0o700)
 
 
-def send_output(spool: Spool, result: int, stream: str, data: bytes) -> None:
-    """One piece of output as an event."""
-    spool.add(
-        kind="output",
-        result=result,
-        stream=stream,
-        data=base64.b64encode(data).decode(),
-        uptime_s=time.monotonic(),
-    )
-
-
-def _terminate(process: "subprocess.Popen[bytes]", pump: _Pump) -> None:
-    """SIGTERM to the group, then wait up to the grace, still reading."""
+def _terminate(process: "subprocess.Popen[bytes]", pump: Pump) -> None:
+    """SIGTERM to the group, then up to the grace, still reading, then SIGKILL."""
     _kill_group(process, signal.SIGTERM)
     end = time.monotonic() + GRACE
     while process.poll() is None and time.monotonic() < end:
         pump.read(0.1)
+    _kill_group(process, signal.SIGKILL)
+
+
+def _group_is_gone(process: "subprocess.Popen[bytes]") -> bool:
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _kill_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
@@ -212,23 +202,16 @@ def _kill_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> N
 
 
 def _outcome(
-    item: ScriptItem,
-    process: "subprocess.Popen[bytes]",
-    *,
-    how: Literal["exited", "timed_out", "aborted"],
-    runtime: float,
-    dropped: int,
+    item: ScriptItem, process: "subprocess.Popen[bytes]", *, how: How, runtime: float
 ) -> Outcome:
     status = process.returncode
-    reasons = []
+    reason = ""
     if how == "timed_out":
-        reasons.append(f"stopped after its limit of {item.timeout_s:.0f} s")
+        reason = f"stopped after its limit of {item.timeout_s:.0f} s"
     elif how == "aborted":
-        reasons.append("aborted by the server's order")
+        reason = "aborted by the server's order"
     elif status < 0:
-        reasons.append(f"ended by signal {-status}")
+        reason = f"ended by signal {-status}"
     elif status:
-        reasons.append(f"exit status {status}")
-    if dropped:
-        reasons.append(f"{dropped} bytes of output beyond the limit were left out")
-    return Outcome(how, status if status >= 0 else 128 - status, runtime, "; ".join(reasons))
+        reason = f"exit status {status}"
+    return Outcome(how, status if status >= 0 else 128 - status, runtime, reason)

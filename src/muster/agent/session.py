@@ -2,14 +2,17 @@
 """One boot's work: hello, fetch, run, report, until the server has everything.
 
 A restarted agent says hello again with the key it kept; the server gives it the same run, with
-what is done marked so. A script that ran when the agent died is reported lost, not run twice:
-it may have been half-way through something that must not happen twice.
+what is done marked so. A script that ran when the agent died is ended and reported lost, not run
+twice: it may have been half-way through something that must not happen twice.
 """
 
+import contextlib
 import hashlib
 import os
 import platform
 import secrets
+import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -17,13 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from muster import __version__
-from muster.agent import evidence
+from muster.agent import evidence, orphans
 from muster.agent.link import Link, Refused, Unreachable
 from muster.agent.runner import Outcome, Runner
+from muster.agent.schedule import startable
 from muster.agent.spool import Spool
 from muster.wire.codec import BadMessage, decode, encode
 from muster.wire.events import Ack, Batch
-from muster.wire.hello import Hello, ScriptItem, Welcome
+from muster.wire.hello import Hello, Plan, ScriptItem, Welcome
+
+_GOES_DOWN_S = 120.0
+"""Seconds that a machine told to reboot may take to stop its agent."""
+_LAST_WORDS_S = 5.0
 
 
 def say(text: str) -> None:
@@ -32,11 +40,20 @@ def say(text: str) -> None:
 
 
 @dataclass(frozen=True)
+class Running:
+    """A script's process; `started` (clock ticks since boot) tells it from a later one's pid."""
+
+    result: int
+    pid: int = 0
+    started: str = ""
+
+
+@dataclass(frozen=True)
 class Kept:
     """What survives a restart of the agent: the boot's secret, and where the run is."""
 
     key: str
-    running: int = 0
+    running: list[Running] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
 
 
@@ -49,11 +66,15 @@ class Session:
         self._server = server
         self._link = Link(server, say)
         self._spool = Spool(folder / "spool")
+        self._lock = threading.RLock()
         self._kept = _find_kept(folder)
         self._keep()
         self._over = threading.Event()
+        self._stopping = threading.Event()
+        self._turn = threading.Condition()
         self._welcome = Welcome("hold")
-        self._runner = Runner(folder / "scripts", self._spool, 0, {})
+        mark = hashlib.sha256(self._kept.key.encode()).hexdigest()[:16]
+        self._runner = Runner(folder / "scripts", self._spool, 0, {}, mark, began=self._began)
 
     def work(self) -> str:
         """Do the run; returns what the machine does next: "poweroff" or "stay"."""
@@ -67,13 +88,49 @@ class Session:
         sender = threading.Thread(target=self._send, name="sender", daemon=True)
         sender.start()
         self._report_lost()
-        for item in welcome.scripts:
-            if not item.done and item.result not in self._kept.finished:
-                self._one(item)
+        todo = self._todo(welcome.scripts)
+        while todo and not self._stopping.is_set():
+            self._run(todo)
+            todo = self._todo(self._plan())
+        if self._stopping.is_set():
+            self._spool.wait_until_empty(_LAST_WORDS_S)
+            return "stay"
         self._spool.add(kind="end", uptime_s=time.monotonic())
         self._spool.wait_until_empty()
         self._over.set()
         return welcome.after
+
+    def stop(self) -> None:
+        """The machine goes down (SIGTERM): start nothing more, report what was cut off."""
+        self._stopping.set()
+        self._runner.aborted.set()
+
+    def _todo(self, scripts: list[ScriptItem]) -> list[ScriptItem]:
+        return [i for i in scripts if not i.done and i.result not in self._kept.finished]
+
+    def _plan(self) -> list[ScriptItem]:
+        """What the run owes now that the server has read what was found."""
+        self._spool.wait_until_empty(_LAST_WORDS_S if self._stopping.is_set() else None)
+        if self._runner.aborted.is_set():
+            return []
+        try:
+            answer = self._link.until_answered("/agent/plan", b"{}", stop=self._over)
+            return decode(Plan, answer).scripts
+        except (Refused, Unreachable, BadMessage) as error:
+            say(f"no further plan: {error}")
+            return []
+
+    def _run(self, waiting: list[ScriptItem]) -> None:
+        """Every script, each in a thread of its own, as the schedule lets them."""
+        running: dict[int, ScriptItem] = {}
+        with self._turn:
+            while waiting or running:
+                for item in startable(waiting, running.values()):
+                    waiting.remove(item)
+                    running[item.result] = item
+                    name = f"script-{item.result}"
+                    threading.Thread(target=self._one, args=(item, running), name=name).start()
+                self._turn.wait()
 
     def _hello_until_decided(self) -> Welcome:
         heard = ""
@@ -105,27 +162,55 @@ class Session:
         except BadMessage as error:
             return Welcome("denied", f"the server's answer cannot be read: {error}")
 
-    def _one(self, item: ScriptItem) -> None:
+    def _one(self, item: ScriptItem, running: dict[int, ScriptItem]) -> None:
+        self._work_on(item)
+        with self._turn:
+            del running[item.result]
+            self._turn.notify_all()
+
+    def _work_on(self, item: ScriptItem) -> None:
         if self._runner.aborted.is_set():
-            self._report(item, Outcome("aborted", 0, 0.0, "aborted before it started"))
+            if not self._stopping.is_set():
+                self._report(item, Outcome("aborted", 0, 0.0, "aborted before it started"))
             return
         try:
             body = self._link.until_answered(f"/agent/scripts/{item.sha256}", stop=self._over)
-        except Refused as error:
+        except (Refused, Unreachable) as error:
             self._report(item, Outcome("exited", 127, 0.0, f"cannot be fetched: {error}"))
             return
         if hashlib.sha256(body).hexdigest() != item.sha256:
             self._report(item, Outcome("exited", 127, 0.0, "was changed on its way here"))
             return
-        self._keep(running=item.result)
+        with self._lock:
+            self._keep(running=[*self._kept.running, Running(item.result)])
         self._spool.add(kind="started", result=item.result, uptime_s=time.monotonic())
         outcome = self._runner.run(item, body)
         say(f"{item.name}: {outcome.how} {outcome.exit_status} in {outcome.runtime_s:.1f} s")
+        if item.may_reboot and _goes_down():
+            self._stopping.wait(_GOES_DOWN_S)
+        elif self._stopping.is_set() and item.may_reboot:
+            # It goes on after the reboot: the server hears of its end then.
+            return
+        elif self._stopping.is_set():
+            outcome.how = "lost"
+            outcome.reason = "the machine was shut down while this script ran"
         self._report(item, outcome)
+
+    def _began(self, result: int, pid: int) -> None:
+        """Keep which process a result has, for an agent that comes after this one."""
+        known = Running(result, pid, _started(pid))
+        with self._lock:
+            others = [kept for kept in self._kept.running if kept.result != result]
+            self._keep(running=[*others, known])
 
     def _report(self, item: ScriptItem, outcome: Outcome) -> None:
         self._finish(item.result, outcome)
-        self._keep(running=0, finished=[*self._kept.finished, item.result])
+        self._forget(item.result)
+
+    def _forget(self, result: int) -> None:
+        with self._lock:
+            others = [kept for kept in self._kept.running if kept.result != result]
+            self._keep(running=others, finished=[*self._kept.finished, result])
 
     def _finish(self, result: int, outcome: Outcome) -> None:
         self._spool.add(
@@ -140,8 +225,9 @@ class Session:
 
     def _send(self) -> None:
         """The sender's thread: batches in order, heartbeats when there is nothing to say."""
+        flushed = 0.0
         while not self._over.is_set():
-            if not self._spool.wait_for_event(self._welcome.heartbeat_s):
+            if not self._spool.wait_for_event(max(0.1, self._welcome.heartbeat_s - flushed)):
                 self._spool.add(kind="heartbeat", uptime_s=time.monotonic())
             batch = encode(Batch(self._spool.waiting()))
             try:
@@ -159,7 +245,8 @@ class Session:
             if ack.order == "abort" and not self._runner.aborted.is_set():
                 say(f"ordered to abort: {ack.reason}")
                 self._runner.aborted.set()
-            self._over.wait(ack.flush_s if ack.order == "go" else 0)
+            flushed = ack.flush_s if ack.order == "go" else 0.0
+            self._over.wait(flushed)
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -169,25 +256,32 @@ class Session:
             "DEBIAN_FRONTEND": "noninteractive",
             "MAAS_BASE_URL": self._server,
             "MAAS_RESOURCES_FILE": str(self._folder / "resources.json"),
+            "MAAS_MACHINE_EXTRA_FILE": str(self._folder / "machine-extra.json"),
+            "MAAS_STORAGE_CONFIG_FILE": str(self._folder / "storage-config.json"),
+            "BMC_CONFIG_PATH": str(self._folder / "bmc-config.yaml"),
             "MUSTER_MODE": self._welcome.mode,
             "MUSTER_AGENT": os.environ.get("MUSTER_AGENT", ""),
         }
 
     def _report_lost(self) -> None:
         """What ran when the agent last died."""
-        running = self._kept.running
-        if running:
+        for left in self._kept.running:
+            if left.pid and _started(left.pid) == left.started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(left.pid, signal.SIGKILL)
+            orphans.end(f"{self._runner.mark}.{left.result}")
             reason = "the agent was restarted while this script ran"
-            self._finish(running, Outcome("lost", 0, 0.0, reason))
-            self._keep(running=0, finished=[*self._kept.finished, running])
+            self._finish(left.result, Outcome("lost", 0, 0.0, reason))
+            self._forget(left.result)
 
     def _keep(self, **changes: Any) -> None:
         """Change what a restarted agent will find; whole or not at all."""
-        self._kept = replace(self._kept, **changes)
-        part = self._folder / ".session.json"
-        part.touch(mode=0o600)
-        part.write_bytes(encode(self._kept))
-        os.replace(part, self._folder / "session.json")
+        with self._lock:
+            self._kept = replace(self._kept, **changes)
+            part = self._folder / ".session.json"
+            part.touch(mode=0o600)
+            part.write_bytes(encode(self._kept))
+            os.replace(part, self._folder / "session.json")
 
 
 def _find_kept(folder: Path) -> Kept:
@@ -195,3 +289,21 @@ def _find_kept(folder: Path) -> Kept:
         return decode(Kept, (folder / "session.json").read_bytes())
     except (OSError, BadMessage):
         return Kept(key=secrets.token_urlsafe(32))
+
+
+def _started(pid: int) -> str:
+    """When a process started (field 22 of proc(5)'s stat), or "" when it is gone."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1]
+    except OSError:
+        return ""
+    return after_name.split()[19]
+
+
+def _goes_down() -> bool:
+    """Whether a reboot is under way; a script that asked for it ends before it comes."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        asked = ["systemctl", "is-system-running"]
+        answer = subprocess.run(asked, capture_output=True, check=False, timeout=10)
+        return answer.stdout.strip() == b"stopping"
+    return False

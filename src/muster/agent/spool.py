@@ -5,6 +5,8 @@ Bounded: when it is full, whoever adds waits, so the script that floods is slowe
 and nothing is lost. A restarted agent finds it as it was.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import threading
@@ -22,7 +24,7 @@ _PAGE = 4096
 
 
 class Spool:
-    """Events in order of `seq`; one thread adds, another sends."""
+    """Events in order of `seq`; the scripts' threads add, another sends."""
 
     def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
         self._folder = folder
@@ -85,10 +87,10 @@ class Spool:
         with self._changed:
             return self._changed.wait_for(lambda: bool(self._sizes) or self._closed, timeout)
 
-    def wait_until_empty(self) -> None:
-        """Until the server has everything, or `close`."""
+    def wait_until_empty(self, timeout: float | None = None) -> None:
+        """Until the server has everything, or `close`, or `timeout` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._sizes or self._closed)
+            self._changed.wait_for(lambda: not self._sizes or self._closed, timeout)
 
     def close(self) -> None:
         """Let everybody go who waits here."""

@@ -11,11 +11,23 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import history, images, journal, machines, people, schemas
+from muster.api import (
+    history,
+    images,
+    journal,
+    machines,
+    people,
+    power,
+    schemas,
+    scripts,
+    tests,
+)
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
 from muster.lifecycle import timeline
+from muster.lifecycle.keyring import KeyringError
+from muster.lifecycle.scripts import BadScript
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.grammar import BadExpression
 from muster.machine.states import Refused
@@ -33,6 +45,9 @@ def router() -> Router:
         route_handlers=[
             *machines.ROUTES,
             *history.ROUTES,
+            *tests.ROUTES,
+            *scripts.ROUTES,
+            *power.ROUTES,
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,
@@ -113,6 +128,12 @@ def _bad_expression(_: AnyRequest, error: BadExpression) -> Response[dict[str, A
     return _answer(400, str(error), wrong=[{"field": "filter", "why": why}])
 
 
+def _bad_script(_: AnyRequest, error: BadScript) -> Response[dict[str, Any]]:
+    wrong = [{"field": f"source, line {p.line}: {p.field}", "why": p.reason}
+             for p in error.problems]  # fmt: skip
+    return _answer(400, f"the script is refused: {error}", wrong=wrong)
+
+
 def _missing(_: AnyRequest, error: Missing) -> Response[dict[str, Any]]:
     return _answer(404, str(error))
 
@@ -123,6 +144,11 @@ def _conflict(_: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
 
 def _power(_: AnyRequest, error: PowerError) -> Response[dict[str, Any]]:
     return _answer(400, str(error))
+
+
+def _keyring(_: AnyRequest, error: KeyringError) -> Response[dict[str, Any]]:
+    log.error("secrets cannot be used", reason=str(error))
+    return _answer(500, str(error))
 
 
 def _unexpected(request: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
@@ -138,9 +164,11 @@ ERRORS: ExceptionHandlersMap = {
     Forbidden: _forbidden,
     BadMessage: _bad_message,
     BadExpression: _bad_expression,
+    BadScript: _bad_script,
     Missing: _missing,
     Conflict: _conflict,
     Refused: _conflict,
     PowerError: _power,
+    KeyringError: _keyring,
     Exception: _unexpected,
 }

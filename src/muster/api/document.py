@@ -9,6 +9,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials
+from muster.api.scripts import Upload
+from muster.api.tests import Commissioning, Judgement
 from muster.power import drivers
 from muster.wire.events import Batch, Event, PhaseReport
 from muster.wire.hello import Evidence, Hello, Nic
@@ -16,7 +18,10 @@ from muster.wire.hello import Evidence, Hello, Nic
 _OPEN = ("/boot/start.ipxe", "/boot/ipxe", "/agent/agent.pyz", "/healthz")
 
 # Litestar calls every body required, also one that has a default.
-_BODY_OPTIONAL = ("/api/v1/machines/{reference}/commission",)
+_BODY_OPTIONAL = (
+    "/api/v1/machines/{reference}/commission",
+    "/api/v1/machines/{reference}/test",
+)
 
 _MEANINGS = {
     400: "A field is wrong; `detail` and `wrong` name it.",
@@ -51,12 +56,15 @@ PROBLEM: dict[str, Any] = {
 _MESSAGES: dict[str, type] = {
     "Batch": Batch,
     "Changes": Changes,
+    "Commissioning": Commissioning,
     "Credentials": Credentials,
     "Denial": Denial,
     "Evidence": Evidence,
     "Hello": Hello,
+    "Judgement": Judgement,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
+    "Upload": Upload,
     "wire_events_Event": Event,
 }
 
@@ -99,7 +107,7 @@ def _add_limits(schemas: dict[str, Any]) -> None:
         "title": "PowerSwitch",
         "type": "object",
         "description": schemas["PowerSwitch"].get("description", ""),
-        "oneOf": [_driver(name) for name in drivers.NAMES],
+        "oneOf": [_driver(name) for name in drivers.names()],
     }
 
 
@@ -111,11 +119,7 @@ def _without_nul(schema: dict[str, Any]) -> None:
 def _driver(name: str) -> dict[str, Any]:
     """A driver with its parameters, as `drivers.check` takes them."""
     known = drivers.load(name).PARAMETERS
-    text = {"type": "string", "pattern": _WITHOUT_NUL}
-    parameters = {
-        key: text | {"description": parameter.help, "minLength": int(parameter.required)}
-        for key, parameter in known.items()
-    }
+    parameters = {key: _parameter(parameter) for key, parameter in known.items()}
     needed = [key for key, parameter in known.items() if parameter.required]
     return {
         "required": ["driver", "parameters"] if needed else ["driver"],
@@ -129,6 +133,15 @@ def _driver(name: str) -> dict[str, Any]:
             },
         },
     }
+
+
+def _parameter(parameter: drivers.Parameter) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string", "description": parameter.help}
+    if parameter.secret:
+        schema["writeOnly"] = True
+    if parameter.choices:
+        return schema | {"enum": list(parameter.choices)}
+    return schema | {"pattern": "^[ -~]*$", "minLength": int(parameter.required)}
 
 
 def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines: list, show, and the verbs of a person."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-from litestar import delete, get, patch, post, put
+from litestar import delete, get, patch, post
 from litestar.params import Parameter, QueryParameter
 
 from muster.api import filtering, shapes
 from muster.api.access import role
 from muster.api.shapes import BootShown, Machines, MachineShown, RunShown
-from muster.lifecycle import commission, power
+from muster.lifecycle import commission
 from muster.lifecycle.policy import Policy
 from muster.machine.grammar import LENGTH, parse
 from muster.machine.states import State
-from muster.power import drivers
 from muster.store import boots, machines, runs
 from muster.store.engine import Store
 from muster.store.people import User
@@ -48,7 +47,7 @@ def list_machines(
 @get(PATH, sync_to_thread=True)
 def show_machine(reference: Reference, store: Store, user: User) -> MachineShown:
     """One machine."""
-    return _shown(store, reference)
+    return machine_shown(store, reference)
 
 
 @get(PATH + "/boots", sync_to_thread=True)
@@ -91,7 +90,7 @@ def change_machine(
 ) -> MachineShown:
     """Rename a machine."""
     commission.rename(store, reference, data.name, actor=user.name, now=now)
-    return _shown(store, data.name)
+    return machine_shown(store, data.name)
 
 
 @delete(PATH, sync_to_thread=True, dependencies=role("operator"))
@@ -100,43 +99,20 @@ def delete_machine(reference: Reference, store: Store, user: User, now: datetime
     commission.delete(store, reference, actor=user.name, now=now)
 
 
-@dataclass(frozen=True)
-class Commissioning:
-    """`enable_ssh` keeps the machine on afterwards, open to the operator's SSH keys."""
-
-    enable_ssh: bool = False
-
-
-@post(PATH + "/commission", status_code=200, sync_to_thread=True, dependencies=role("operator"))
-def start_commissioning(
-    reference: Reference,
-    store: Store,
-    policy: Policy,
-    user: User,
-    now: datetime,
-    data: Commissioning | None = None,
-) -> RunShown:
-    """Accept a machine, switch it on, run every commissioning script."""
-    options = commission.Options(enable_ssh=data.enable_ssh if data else False)
-    run = commission.start(store, policy, reference, options, actor=user.name, now=now)
-    with store.read() as tx:
-        return shapes.run(runs.find(tx, run), runs.results_of(tx, run))
-
-
 @post(PATH + "/abort", status_code=200, sync_to_thread=True, dependencies=role("operator"))
 def abort(
     reference: Reference, store: Store, policy: Policy, user: User, now: datetime
 ) -> MachineShown:
     """End the machine's open run; its former state comes back."""
     commission.abort(store, policy, reference, actor=user.name, now=now)
-    return _shown(store, reference)
+    return machine_shown(store, reference)
 
 
 @post(PATH + "/accept", status_code=200, sync_to_thread=True, dependencies=role("operator"))
 def accept(reference: Reference, store: Store, user: User, now: datetime) -> MachineShown:
     """Permit a machine that is held to send its data."""
     commission.accept(store, reference, actor=user.name, now=now)
-    return _shown(store, reference)
+    return machine_shown(store, reference)
 
 
 @dataclass(frozen=True)
@@ -152,54 +128,11 @@ def deny(
 ) -> MachineShown:
     """Refuse a New machine."""
     commission.deny(store, reference, reason=data.reason, actor=user.name, now=now)
-    return _shown(store, reference)
+    return machine_shown(store, reference)
 
 
-@dataclass(frozen=True)
-class PowerSwitch(Limited):
-    """A driver's name and its parameters, as MAAS names them."""
-
-    driver: str
-    parameters: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """A parameter is text that every database keeps."""
-        super().__post_init__()
-        for name, value in self.parameters.items():
-            if "\0" in name or "\0" in value:
-                raise ValueError(f"parameters.{name}: holds a NUL")
-
-
-@put(PATH + "/power", sync_to_thread=True, dependencies=role("operator"))
-def set_power(
-    reference: Reference, data: PowerSwitch, store: Store, user: User, now: datetime
-) -> MachineShown:
-    """How this machine is switched from outside."""
-    parameters = drivers.check(data.driver, data.parameters)
-    commission.set_power(store, reference, data.driver, parameters, actor=user.name, now=now)
-    return _shown(store, reference)
-
-
-@post(
-    PATH + "/power/{goal:str}",
-    status_code=202,
-    sync_to_thread=True,
-    dependencies=role("operator"),
-)
-def ask_power(
-    reference: Reference,
-    goal: Literal["on", "off", "cycle"],
-    store: Store,
-    policy: Policy,
-    user: User,
-    now: datetime,
-) -> MachineShown:
-    """Switch a machine; the outcome is an event."""
-    power.ask(store, policy, reference, goal, actor=user.name, now=now)
-    return _shown(store, reference)
-
-
-def _shown(store: Store, reference: str) -> MachineShown:
+def machine_shown(store: Store, reference: str) -> MachineShown:
+    """The machine as it is now; raises Missing."""
     with store.read() as tx:
         machine = machines.find(tx, reference)
         return shapes.machine(machine, machines.macs_of(tx, [machine.id])[machine.id])
@@ -212,10 +145,7 @@ ROUTES = [
     machine_runs,
     change_machine,
     delete_machine,
-    start_commissioning,
     abort,
     accept,
     deny,
-    set_power,
-    ask_power,
 ]

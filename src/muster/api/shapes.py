@@ -88,7 +88,10 @@ class BootShown:
 
 @dataclass(frozen=True)
 class ResultShown:
-    """What one script of a run came to."""
+    """What one script of a run came to; `values` is what it measured, `suppressed` why a person
+
+    does not count it.
+    """
 
     id: int
     run_id: int
@@ -103,6 +106,10 @@ class ResultShown:
     started_at: datetime | None
     ended_at: datetime | None
     output_bytes: int
+    device: str
+    attempts: int
+    values: dict[str, Any]
+    suppressed: str
 
 
 @dataclass(frozen=True)

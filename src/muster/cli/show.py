@@ -106,13 +106,20 @@ def _print_run(console: Console, run: dict[str, Any]) -> None:
         seconds = result["runtime_s"]
         table.add_row(
             str(result["id"]),
-            clean(result["name"]),
+            clean(" ".join(filter(None, (result["name"], result["device"])))),
             state(result["state"]),
             f"{seconds:.1f}" if seconds is not None else "",
             size(result["output_bytes"]),
-            clean(result["reason"]),
+            clean(_why(result)),
         )
     console.print(table)
+
+
+def _why(result: dict[str, Any]) -> str:
+    """The reason, what was measured, and why it does not count."""
+    values = ", ".join(f"{name} {value}" for name, value in result["values"].items())
+    suppressed = f"suppressed: {result['suppressed']}" if result["suppressed"] else ""
+    return "; ".join(filter(None, (result["reason"], values, suppressed)))
 
 
 def print_boot(console: Console, boot: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a person tells a machine to do."""
 
+import getpass
 import sys
 import time
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
@@ -13,32 +15,6 @@ from muster.cli.words import plain
 
 POLL_S = 0.5
 _WORKING = ("Commissioning", "Testing")
-
-
-def commission(machine: str, /, *more: str, watch: bool = False, enable_ssh: bool = False) -> int:
-    """Accept machines, switch them on, run every commissioning script.
-
-    Parameters
-    ----------
-    machine
-        Name or id
-    more
-        More of them
-    watch
-        Stay until the end; exit status 1 when a machine is not Ready then
-    enable_ssh
-        Keep them on afterwards, open to the operator's SSH keys
-    """
-    client = Client()
-    names = (machine, *more)
-    for name in names:
-        try:
-            body = {"enable_ssh": enable_ssh}
-            run = client.send("POST", machine_path(name, "/commission"), body)
-        except ApiError as error:
-            fail(f"{name}: {error}")
-        print(f"{name}: run {run['id']}: {len(run['results'])} scripts")
-    return watch_all(client, list(names)) if watch else 0
 
 
 def watch_all(client: Client, names: list[str]) -> int:
@@ -117,11 +93,23 @@ def power_driver(machine: str, driver: str, /, *parameters: str) -> None:
     driver
         Driver's name
     parameters
-        NAME=VALUE, as many as the driver has
+        NAME=VALUE, as many as the driver has; NAME=@FILE takes the value from a file and NAME=-
+        asks for it, so that a password is on no command line
     """
     pairs = [parameter.partition("=") for parameter in parameters]
-    body = {"driver": driver, "parameters": {name: value for name, _, value in pairs}}
-    _tell(machine, "PUT", "/power", body)
+    given = {name: _value(name, value) for name, _, value in pairs}
+    _tell(machine, "PUT", "/power", {"driver": driver, "parameters": given})
+
+
+def _value(name: str, given: str) -> str:
+    if given == "-":
+        return getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{name}: {given[1:]}: {error}")
 
 
 def delete(machine: str, /, *, yes: bool = False) -> None:

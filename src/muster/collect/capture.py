@@ -68,8 +68,16 @@ def capture(root: str, *, redact: bool) -> bytes:
     shown = without_addresses(told)
     assert isinstance(shown, dict)
     shown["environment"] = {**shown["environment"], "server_name": ""}
+    _drop_certificate(shown)
     noted = _with_note(tree, shown, redacted=True)
     return _pack(_redacted(noted, Redaction(noted.files, told, os.urandom(32))))
+
+
+def _drop_certificate(document: dict[str, object]) -> None:
+    """That of the TPM names the machine, and an invented one would be no certificate."""
+    extra = document["extra"]
+    assert isinstance(extra, dict)
+    extra["tpm"].pop("ek_certificate", None)
 
 
 def _with_note(tree: Tree, told: dict[str, object], *, redacted: bool) -> Tree:

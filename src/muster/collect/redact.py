@@ -34,7 +34,7 @@ _SECRET_FILES = {
     "unique_id",
 }
 # Keys of the document whose text is one; also every key that holds "serial".
-_SECRET_KEYS = {"SN", "asset_tag"}
+_SECRET_KEYS = {"SN", "asset_tag", "ek_sha256", "sas_address"}
 
 # Such values tell nothing of a machine, and to replace them would hit other words.
 _SAYS_NOTHING = re.compile(

@@ -13,7 +13,7 @@ COMMON: Final = (
     *("chrony", "lldpd", "lshw", "pciutils", "usbutils", "dmidecode", "ethtool", "lsscsi"),
     *("smartmontools", "nvme-cli", "sg3-utils", "hdparm", "mdadm", "parted", "efibootmgr"),
     *("ipmitool", "freeipmi-tools", "tpm2-tools", "numactl"),
-    *("stress-ng", "fio", "memtester"),
+    *("stress-ng", "fio", "memtester", "7zip", "e2fsprogs"),
     "ipxe",
 )
 KERNELS: Final = {

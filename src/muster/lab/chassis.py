@@ -28,6 +28,7 @@ class Chassis:
         self._lab, self._accel = lab, accel
         self._links = [True] * len(taps)
         self._child: Child | None = None
+        self._tpm: Child | None = None
         self._qmp: Qmp | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._power_ons = 0
@@ -130,6 +131,7 @@ class Chassis:
             self._qmp = await Qmp.connect(ours, self._heard, limit_s=GREETING_LIMIT_S)
         except PowerFailed as error:
             code = await child.stop(grace_s=QUIT_GRACE_S)
+            await self._stop_tpm()
             words = (self.folder / qemu.QEMU_LOG).read_text(errors="replace").strip()
             raise PowerFailed(
                 f"{self.machine.name}: {error}; exit status {code}, it said: {words[-500:]!r}"
@@ -148,13 +150,21 @@ class Chassis:
         with theirs:
             command = board.swtpm(self.folder, theirs.fileno())
             try:
-                Child(command, log=self.folder / qemu.QEMU_LOG, pass_fds=[theirs.fileno()])
+                self._tpm = Child(
+                    command, log=self.folder / qemu.QEMU_LOG, pass_fds=[theirs.fileno()]
+                )
             except FileNotFoundError as error:
                 raise PowerFailed(
                     f"{self.machine.name} has a TPM and swtpm is not installed: "
                     "install the package swtpm"
                 ) from error
         return ours.fileno()
+
+    async def _stop_tpm(self) -> None:
+        """It ends when QEMU does; the next one must not find its state still locked."""
+        if self._tpm is not None:
+            await self._tpm.stop(grace_s=QUIT_GRACE_S)
+            self._tpm = None
 
     async def _switch_off(self) -> None:
         if self._child is None:
@@ -165,6 +175,7 @@ class Chassis:
 
     async def _watch(self, child: Child) -> None:
         code = await child.wait()
+        await self._stop_tpm()
         self._child = self._qmp = None
         reason = self._reason
         if reason == "switched on":

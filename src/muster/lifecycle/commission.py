@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs of a person: accept, deny, commission, abort, delete."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
-from muster.lifecycle import power
+from muster.lifecycle import power, shelf
 from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.policy import Policy
+from muster.lifecycle.shelf import Offer, Parameters
 from muster.machine import names, states
 from muster.machine.states import State
-from muster.scripts import catalogue
 from muster.store import boots, events, machines, runs
 from muster.store.engine import Conflict, Store, Tx
 from muster.store.machines import Machine
@@ -19,9 +18,17 @@ from muster.store.runs import Run
 
 @dataclass(frozen=True)
 class Options:
-    """`enable_ssh` keeps the machine on after the run, with the operator's SSH keys."""
+    """`enable_ssh` keeps the machine on after the run, with the operator's SSH keys.
+
+    `scripts` and `tests` are names and tags; no scripts: all but those tagged noauto; tests
+    ["none"]: none. `destroy` is the machine's name, said again, when a script is destructive.
+    """
 
     enable_ssh: bool = False
+    scripts: list[str] = field(default_factory=list)
+    tests: list[str] = field(default_factory=lambda: ["commissioning"])
+    parameters: Parameters = field(default_factory=dict)
+    destroy: str = ""
 
 
 def start(
@@ -29,21 +36,32 @@ def start(
 ) -> int:
     """Put a machine into Commissioning and switch it on; returns the run's number.
 
-    Raises store Missing, states.Refused.
+    Raises store Missing and Conflict, states.Refused.
     """
     with store.write() as tx:
         machine = machines.find_for_update(tx, reference)
         states.check(State(machine.state), State.COMMISSIONING)
-        if (owed := runs.open_of(tx, machine.id)) is not None:
-            run_verbs.close(tx, owed, now, state="aborted", reason="commissioning", lost="aborted")
-        wanted = {"enable_ssh": options.enable_ssh, "previous": machine.state}
-        run = _open_run(tx, policy, machine, wanted, actor=actor, now=now)
+        offers = _offers(tx, options)
+        run = begin(tx, policy, machine, "commission", offers, options, actor=actor, now=now)
         machines.update(tx, machine.id, permitted=True, denied_reason="")
         run_verbs.change_state(
             tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
         )
         power.want(tx, policy, machine, "cycle", now, why="commissioning")
     return run
+
+
+def _offers(tx: Tx, options: Options) -> list[Offer]:
+    """The commissioning scripts and tests that are chosen.
+
+    That no test is tagged `commissioning` is no mistake of the caller's.
+    """
+    tests = [offer.script for offer in shelf.every(tx) if offer.enabled]
+    wanted = options.tests
+    if wanted == ["commissioning"]:
+        by_default = (s for s in tests if s.script_type == "testing")
+        wanted = [s.name for s in by_default if "commissioning" in s.tags]
+    return [*shelf.for_commission(tx, options.scripts), *shelf.for_tests(tx, wanted)]
 
 
 def lost(
@@ -63,27 +81,43 @@ def lost(
         run_verbs.fail_run(tx, run, now, reason=reason, boot=boot)
         return
     run_verbs.close(tx, run, now, state="failed", reason=reason, lost="lost")
-    wanted = run.options | {"retries": tried + 1}
-    new = _open_run(tx, policy, machine, wanted, actor=run.requested_by, now=now)
+    asked = Options(**run.options["asked"])
+    new = begin(
+        tx, policy, machine, "commission", _offers(tx, asked), asked, actor=run.requested_by,
+        now=now, retries=tried + 1, previous=run.options["previous"],
+    )  # fmt: skip
     told = f"try {tried + 2} of {policy.commission_retries + 1} as run {new}: {reason}"
     machines.update(tx, machine.id, state_reason=told[:2048], updated_at=now)
     events.add(tx, now, "run.retried", f"{machine.name}: {told}", machine=machine.id, boot=boot)
     power.want(tx, policy, machine, "cycle", now, why="commissioning is tried again")
 
 
-def _open_run(
-    tx: Tx, policy: Policy, machine: Machine, options: dict[str, Any], *, actor: str, now: datetime
-) -> int:
+def begin(
+    tx: Tx, policy: Policy, machine: Machine, mode: str, offers: list[Offer], options: Options,
+    *, actor: str, now: datetime, retries: int = 0, previous: str = "",
+) -> int:  # fmt: skip
+    """Open a run of the offered scripts; raises Conflict when a disk would be lost unasked."""
+    destructive = [offer.script.name for offer in offers if offer.script.destructive]
+    if destructive and options.destroy not in (machine.name, machine.id):
+        raise Conflict(
+            f"{', '.join(destructive)} would destroy what is on {machine.name}'s disks;"
+            f" confirm by destroy: {machine.name}"
+        )
+    if (owed := runs.open_of(tx, machine.id)) is not None:
+        reason = "commissioning" if mode == "commission" else "testing"
+        run_verbs.close(tx, owed, now, state="aborted", reason=reason, lost="aborted")
     return run_verbs.open_run(
         tx,
         machine,
-        "commission",
+        mode,
         now,
-        scripts=catalogue.for_commission(),
+        offers=offers,
+        parameters=options.parameters,
         actor=actor,
-        options=options,
+        options={"enable_ssh": options.enable_ssh, "previous": previous or machine.state,
+                 "asked": asdict(options), "retries": retries},
         deadline=now + timedelta(seconds=policy.arrive_s),
-    )
+    )  # fmt: skip
 
 
 def abort(store: Store, policy: Policy, reference: str, *, actor: str, now: datetime) -> None:

@@ -15,6 +15,8 @@ class Policy:
     may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
     may take to its first sign; `commission_retries` how often a commissioning whose machine fell
     silent begins anew by itself (a script that failed is not tried again: it would fail again).
+    Power: a goal's deadline, how many BMCs are acted on at once in all and in one /24 or /64, and
+    how often a machine's state is looked at.
     """
 
     enlist: Enlist = "accept"
@@ -25,10 +27,14 @@ class Policy:
     ntp_servers: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
     nonce_s: float = 1800
-    heartbeat_s: float = 5
+    # With the agent's grace of 2 s, an abort stops everything within 5 s.
+    heartbeat_s: float = 2.5
     silence_s: float = 90
     arrive_s: float = 1800
     commission_retries: int = 1
     power_s: float = 180
+    power_at_once: int = 100
+    power_a_subnet: int = 50
+    poll_s: float = 60
     hold_s: float = 3
     output_limit: int = 10 * 1024 * 1024

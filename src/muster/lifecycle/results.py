@@ -10,19 +10,23 @@ import binascii
 from datetime import datetime
 
 from muster.lifecycle import runs as run_verbs
-from muster.lifecycle import secrets, survey
+from muster.lifecycle import secrets
+from muster.lifecycle.plan import GOOD
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import reach
+from muster.lifecycle.verdict import REASON_LIMIT, judge
 from muster.machine.phases import Phase
 from muster.store import boots, machines, runs
 from muster.store.boots import Boot
 from muster.store.engine import Store, Tx
 from muster.store.runs import Result, Run
 from muster.wire.codec import BadMessage
-from muster.wire.events import Ack, Batch, Event
+from muster.wire.events import RESULT_LIMIT, Ack, Batch, Event
+from muster.wire.hello import Plan
 
-_STATES = {"timed_out": "timed_out", "aborted": "aborted", "lost": "lost"}
+MARKER_SPACE = 4096
+"""Bytes for the agent's own marker beyond the limit."""
 _MAY_CHANGE = (*runs.OPEN, "lost")
 """What has ended stays so, but what we gave up may turn out to have come to its end."""
 
@@ -36,7 +40,7 @@ def ingest(store: Store, policy: Policy, token: str, batch: Batch, now: datetime
         fresh = [event for event in batch.events if event.seq > boot.acked_seq]
         if boot.ended_at is not None and fresh and run.state not in ("failed", "aborted"):
             raise Forbidden(f"events for boot {boot.id}, which has ended", status=403)
-        seq = _store(tx, boot, run, fresh, now)
+        seq = _store(tx, policy, boot, run, fresh, now)
         after = runs.find(tx, run.id)
         values = {"acked_seq": seq, "last_heard_at": now}
         if boots.find(tx, boot.id).ended_at is None:
@@ -44,6 +48,17 @@ def ingest(store: Store, policy: Policy, token: str, batch: Batch, now: datetime
         boots.update(tx, boot.id, **values)
     aborted = after.state == "aborted"
     return Ack(seq, "abort" if aborted else "go", after.reason if aborted else "")
+
+
+def plan(store: Store, token: str, now: datetime) -> Plan:
+    """What the session's run owes now; raises Forbidden."""
+    with store.write() as tx:
+        boot = session(tx, token)
+        machines.lock(tx, runs.find(tx, boot.run_id or 0).machine_id)
+        run = runs.find(tx, boot.run_id or 0)
+        if boot.ended_at is not None:
+            raise Forbidden(f"boot {boot.id} has ended", status=403)
+        return run_verbs.next_plan(tx, boot, run, now)
 
 
 def session(tx: Tx, token: str) -> Boot:
@@ -64,14 +79,17 @@ def script(store: Store, token: str, sha256: str) -> bytes:
     return body
 
 
-def _store(tx: Tx, boot: Boot, run: Run, fresh: list[Event], now: datetime) -> int:
+def _store(tx: Tx, policy: Policy, boot: Boot, run: Run, fresh: list[Event], now: datetime) -> int:
     """Apply what follows without a gap; the agent sends the rest again from there."""
     seq = boot.acked_seq
     owed = {result.id: result for result in runs.results_of(tx, run.id)} if fresh else {}
     for event in sorted(fresh, key=lambda event: event.seq):
         if event.seq != seq + 1:
             break
-        _apply(tx, boot, run, owed, event, now)
+        if event.kind == "output" and (result := owed.get(event.result)) is not None:
+            _output(tx, policy, result, event)
+        else:
+            _apply(tx, boot, run, owed, event, now)
         seq = event.seq
     return seq
 
@@ -89,39 +107,57 @@ def _apply(
         raise Forbidden(f"result {event.result} is not of boot {boot.id}'s run", status=403)
     if event.kind == "started":
         _started(tx, boot, result, now)
-    elif event.kind == "output":
-        runs.append_output(tx, result.id, event.stream, _bytes(event))
     else:
         _finished(tx, boot, run, result, event, now)
 
 
+def _output(tx: Tx, policy: Policy, result: Result, event: Event) -> None:
+    """Keep what fits; the agent knows the limit too, but a machine may run another agent."""
+    data = _bytes(event)
+    most = policy.output_limit + RESULT_LIMIT + MARKER_SPACE
+    kept = runs.find_result(tx, result.id).output_bytes
+    if kept + len(data) <= most:
+        runs.append_output(tx, result.id, event.stream, data)
+    elif kept < most:
+        marker = f"\n[muster: the server keeps {most} bytes; what follows is left out]\n"
+        data = data[: most - kept] + marker.encode()
+        runs.append_output(tx, result.id, event.stream, data)
+
+
 def _started(tx: Tx, boot: Boot, result: Result, now: datetime) -> None:
-    if runs.find_result(tx, result.id).state not in _MAY_CHANGE:
+    known = runs.find_result(tx, result.id)
+    if known.state not in _MAY_CHANGE:
         return
-    runs.update_result(tx, result.id, state="running", started_at=now)
-    reach(tx, boot, Phase.SCRIPTS, now, status="started", detail=result.name)
+    began = known.started_at or now
+    runs.update_result(
+        tx, result.id, state="running", started_at=began, attempts=known.attempts + 1
+    )
+    reach(tx, boot, Phase.SCRIPTS, now, status="started", detail=_called(result))
 
 
 def _finished(tx: Tx, boot: Boot, run: Run, result: Result, event: Event, now: datetime) -> None:
     if runs.find_result(tx, result.id).state not in _MAY_CHANGE:
         # An agent killed between telling and noting that it told says it twice.
         return
-    state = _STATES.get(event.outcome) or ("passed" if event.exit_status == 0 else "failed")
-    reason = event.reason
-    if state == "passed" and (why := survey.read(tx, run, result, now)):
-        state, reason = "failed", why
+    verdict = judge(tx, run, result, event, now)
     runs.update_result(
         tx,
         result.id,
-        state=state,
-        reason=reason,
+        state=verdict.state,
+        reason=verdict.reason[:REASON_LIMIT],
+        values=verdict.values,
         exit_status=event.exit_status,
         runtime_s=event.runtime_s,
         ended_at=now,
     )
-    status = "done" if state == "passed" else "failed"
-    detail = f"{result.name} {state.replace('_', ' ')} in {event.runtime_s:.1f} s"
-    boots.mark(tx, boot.id, now, Phase.SCRIPTS, status, f"{detail}{': ' if reason else ''}{reason}")
+    status = "done" if verdict.state in GOOD else "failed"
+    detail = f"{_called(result)} {verdict.state.replace('_', ' ')} in {event.runtime_s:.1f} s"
+    told = f"{detail}{': ' if verdict.reason else ''}{verdict.reason}"
+    boots.mark(tx, boot.id, now, Phase.SCRIPTS, status, told[:REASON_LIMIT])
+
+
+def _called(result: Result) -> str:
+    return f"{result.name} on {result.device}" if result.device else result.name
 
 
 def _bytes(event: Event) -> bytes:

@@ -4,22 +4,24 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from muster.lifecycle import secrets
+from muster.lifecycle import plan, secrets, shelf
 from muster.lifecycle.policy import Policy
+from muster.lifecycle.shelf import Offer, Parameters
+from muster.lifecycle.survey import RESOURCES
 from muster.lifecycle.timeline import reach
 from muster.machine import states
 from muster.machine.phases import Phase
 from muster.machine.states import State
-from muster.scripts import catalogue
-from muster.scripts.format import Script
 from muster.store import boots, events, machines, runs
 from muster.store.boots import Boot
 from muster.store.engine import Tx
 from muster.store.machines import Machine
 from muster.store.runs import Result, Run
-from muster.wire.hello import ScriptItem, Welcome
+from muster.wire.hello import Plan, Welcome
 
 _PASSED = "passed"
+STARTS_LIMIT = 10
+"""Boots in which one script that may reboot is started; one that always reboots would never end."""
 
 
 def open_run(
@@ -28,34 +30,31 @@ def open_run(
     mode: str,
     now: datetime,
     *,
-    scripts: list[Script],
+    offers: list[Offer],
+    parameters: Parameters | None = None,
     actor: str = "",
     options: dict[str, Any] | None = None,
     deadline: datetime | None = None,
 ) -> int:
-    """A run that the machine owes; the scripts' exact bytes are kept with it."""
+    """A run that the machine owes; the scripts' exact bytes are kept with it.
+
+    Raises Conflict for parameters that do not fit.
+    """
+    given = parameters or {}
+    plan.check_parameters(offers, given)
     run = runs.add(
         tx,
         machine_id=machine.id,
         mode=mode,
         state="pending",
         reason="",
-        options=options or {},
+        options={},
         requested_by=actor,
         created_at=now,
         deadline_at=deadline,
     )
-    for position, script in enumerate(scripts):
-        runs.keep_script(tx, script.sha256, script.source)
-        runs.add_result(
-            tx,
-            run_id=run,
-            position=position,
-            name=script.name,
-            script_type=script.script_type,
-            sha256=script.sha256,
-            timeout_s=float(script.timeout),
-        )
+    kept = plan.begin(tx, run, offers, given)
+    runs.update(tx, run, options={**(options or {}), **kept})
     return run
 
 
@@ -67,27 +66,26 @@ def welcome(tx: Tx, policy: Policy, boot: Boot, machine: Machine, now: datetime)
     boots.update(tx, boot.id, deadline_at=silence(now, policy), **values)
     if run.state == "pending":
         runs.update(tx, run.id, state="running", started_at=now, deadline_at=None)
-    items = [
-        ScriptItem(
-            result=result.id,
-            name=result.name,
-            sha256=result.sha256,
-            script_type=result.script_type,
-            timeout_s=result.timeout_s,
-            done=result.state not in runs.OPEN,
-        )
-        for result in runs.results_of(tx, run.id)
-    ]
     return Welcome(
         "run",
         token=token,
         machine=machine.name,
         mode=run.mode,  # type: ignore[arg-type]
-        scripts=items,
+        scripts=plan.items(tx, run.id),
         heartbeat_s=policy.heartbeat_s,
         output_limit=policy.output_limit,
         after="stay" if run.options.get("enable_ssh") else "poweroff",
     )
+
+
+def next_plan(tx: Tx, boot: Boot, run: Run, now: datetime) -> Plan:
+    """What the run owes now that its scripts have ended; tests make the machine Testing."""
+    if plan.grow(tx, run):
+        machine = machines.find_for_update(tx, run.machine_id)
+        if machine.state == State.COMMISSIONING:
+            reason = "commissioning passed; the tests run"
+            change_state(tx, machine, State.TESTING, now, reason=reason, boot=boot.id)
+    return Plan(plan.items(tx, run.id))
 
 
 def _run_for(tx: Tx, boot: Boot, machine: Machine, now: datetime) -> Run:
@@ -99,14 +97,25 @@ def _run_for(tx: Tx, boot: Boot, machine: Machine, now: datetime) -> Run:
     if owed is not None and (owed.mode != "enlist" or owed.state == "pending"):
         # What ran when the machine went down is not run twice: it may have been half-way
         # through something, and two outputs in one result would be nobody's.
-        reason = "the machine started again while this script ran"
-        runs.end_running_results(tx, owed.id, reason=reason, now=now)
+        _end_interrupted(tx, owed, now)
         return owed
     if owed is not None:
         close(tx, owed, now, state="failed", reason="the machine started again", lost="lost")
     # A machine that we know and that owes nothing may still tell: a re-report is always kept.
-    run = open_run(tx, machine, "enlist", now, scripts=catalogue.for_enlist())
+    run = open_run(tx, machine, "enlist", now, offers=shelf.for_enlist(tx))
     return runs.find(tx, run)
+
+
+def _end_interrupted(tx: Tx, run: Run, now: datetime) -> None:
+    """A script that may reboot goes on in this boot; every other one that ran is lost."""
+    for result in runs.interrupted(tx, run.id):
+        if result.spec.get("may_reboot") and result.attempts < STARTS_LIMIT:
+            runs.update_result(tx, result.id, state="pending")
+            continue
+        reason = "the machine started again while this script ran"
+        if result.spec.get("may_reboot"):
+            reason = f"it was started {result.attempts} times and rebooted each time"
+        runs.update_result(tx, result.id, state="lost", reason=reason, ended_at=now)
 
 
 def _end_boots(tx: Tx, run: Run, now: datetime) -> None:
@@ -126,7 +135,7 @@ def finish(tx: Tx, boot: Boot, run: Run, now: datetime) -> None:
     """The agent said that this was all: conclude for the run, the boot and the machine."""
     results = runs.results_of(tx, run.id)
     if run.state in runs.OPEN:
-        reason = _verdict(results)
+        reason = _verdict(run, results)
         state = "failed" if reason else _PASSED
         close(tx, run, now, state=state, reason=reason or "every script passed", lost="lost")
         conclude(tx, runs.find(tx, run.id), now, reason=reason, boot=boot.id)
@@ -149,13 +158,20 @@ def conclude(tx: Tx, run: Run, now: datetime, *, reason: str, boot: str | None =
     if machine.state not in states.WORKING:
         # A person changed the state meanwhile; the results are kept, the state is theirs.
         return
-    if machine.state == State.TESTING:
-        goal = State.FAILED_TESTING if reason else State.READY
-    else:
-        goal = State.FAILED_COMMISSIONING if reason else State.READY
+    goal = _goal(run, machine, failed=bool(reason))
     if not reason:
         machines.update(tx, machine.id, surveyed_at=now)
-    change_state(tx, machine, goal, now, reason=reason or "commissioning passed", boot=boot)
+    passed = "tests passed" if run.mode == "test" else "commissioning passed"
+    change_state(tx, machine, goal, now, reason=reason or passed, boot=boot)
+
+
+def _goal(run: Run, machine: Machine, *, failed: bool) -> State:
+    if failed:
+        testing = machine.state == State.TESTING
+        return State.FAILED_TESTING if testing else State.FAILED_COMMISSIONING
+    # A person called it Broken: passed tests are a reason to look again, not an all-clear.
+    broken = run.mode == "test" and run.options.get("previous") == State.BROKEN
+    return State.BROKEN if broken else State.READY
 
 
 def change_state(
@@ -189,13 +205,16 @@ def silence(now: datetime, policy: Policy) -> datetime:
     return now + timedelta(seconds=policy.silence_s)
 
 
-def _verdict(results: list[Result]) -> str:
-    """Empty when every script passed, else the first one that did not, and how many more."""
-    bad = [result for result in results if result.state != _PASSED]
+def _verdict(run: Run, results: list[Result]) -> str:
+    """Empty when the run passed, else the first script that did not, and how many more."""
+    bad = [result for result in results if not plan.counts_as_good(result)]
     if not bad:
-        return ""
+        if run.mode == "enlist" or any(r.name == RESOURCES and r.state == _PASSED for r in results):
+            return ""
+        return f"the resources were not read: {RESOURCES} did not run"
     first = bad[0]
     ended = first.exit_status is not None
     how = first.reason or (f"exit status {first.exit_status}" if ended else "it never ran")
+    where = f" on {first.device}" if first.device else ""
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    return f"{first.name} {first.state.replace('_', ' ')}: {how}{more}"
+    return f"{first.name}{where} {first.state.replace('_', ' ')}: {how}{more}"

@@ -6,13 +6,13 @@ reason; it never makes a request fail or loses a report.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 
+from muster.lifecycle.readings import READERS, Unreadable
 from muster.machine import facts as facts_of
 from muster.machine.parts import known_kinds, parts
-from muster.store import hardware, machines, runs, stays
+from muster.store import findings, hardware, machines, runs, stays
 from muster.store.engine import Tx
 from muster.store.runs import Result, Run
 from muster.wire.resources import BadDocument, read_document, summary
@@ -22,8 +22,17 @@ RESOURCES = "50-maas-01-commissioning"
 
 def read(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     """Read a passed script's output; returns why it could not be read, or ""."""
-    reader = _READERS.get(result.name)
-    return reader(tx, run, result, now) if reader else ""
+    if result.name == RESOURCES:
+        return _resources(tx, run, result, now)
+    if result.name not in READERS:
+        return ""
+    name, reader = READERS[result.name]
+    raw = runs.output(tx, result.id, stream="stdout")
+    try:
+        findings.put(tx, run.machine_id, name, reader(raw), result=result.id, now=now)
+    except Unreadable as error:
+        return f"its output cannot be read: {error}"
+    return ""
 
 
 def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
@@ -46,6 +55,3 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     name = machines.find(tx, run.machine_id).name
     stays.record(tx, run.machine_id, name, parts(document), known_kinds(document), now)
     return ""
-
-
-_READERS: dict[str, Callable[[Tx, Run, Result, datetime], str]] = {RESOURCES: _resources}

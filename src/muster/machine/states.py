@@ -40,7 +40,18 @@ TRANSITIONS: dict[State, frozenset[State]] = {
         }
     ),
     _S.FAILED_COMMISSIONING: frozenset({_S.COMMISSIONING, _S.BROKEN, _S.RETIRED}),
-    _S.TESTING: frozenset({_S.READY, _S.FAILED_TESTING, _S.NEW, _S.BROKEN, _S.RETIRED}),
+    # Failed commissioning: what a machine has again when its second commissioning is aborted
+    # while the tests run.
+    _S.TESTING: frozenset(
+        {
+            _S.READY,
+            _S.FAILED_TESTING,
+            _S.FAILED_COMMISSIONING,
+            _S.NEW,
+            _S.BROKEN,
+            _S.RETIRED,
+        }
+    ),
     _S.FAILED_TESTING: frozenset({_S.COMMISSIONING, _S.TESTING, _S.READY, _S.BROKEN, _S.RETIRED}),
     _S.READY: frozenset({_S.COMMISSIONING, _S.TESTING, _S.IN_USE, _S.BROKEN, _S.RETIRED}),
     _S.BROKEN: frozenset({_S.COMMISSIONING, _S.TESTING, _S.READY, _S.RETIRED}),

@@ -15,7 +15,7 @@ from muster.machine.phases import Purpose
 from muster.metadata import pack, seed
 from muster.store.engine import Store
 from muster.wire.events import BATCH_LIMIT, Ack, Batch
-from muster.wire.hello import Hello, Welcome
+from muster.wire.hello import Hello, Plan, Welcome
 
 AnyRequest = Request[object, object, State]
 Nonce = Annotated[str, Parameter(max_length=128, description="The boot's one-time secret.")]
@@ -41,6 +41,7 @@ def router() -> Router:
             agent_file,
             say_hello,
             take_events,
+            next_plan,
             script,
         ],
         tags=["machines' side"],
@@ -92,6 +93,12 @@ def take_events(
 ) -> Ack:
     """A batch of the run's events, in order; answers with the highest number stored."""
     return results.ingest(store, policy, _token(authorization), data, now)
+
+
+@post("/agent/plan", status_code=200, sync_to_thread=True)
+def next_plan(store: Store, now: datetime, authorization: Bearer = "") -> Plan:
+    """What the run owes now that its scripts have ended: what they found may add others."""
+    return results.plan(store, _token(authorization), now)
 
 
 @get("/agent/scripts/{sha256:str}", media_type="application/octet-stream", sync_to_thread=True)

@@ -13,12 +13,14 @@ from pathlib import Path
 ROOMS = ("agent", "collect", "wire")
 
 _MAIN = '''\
-"""`python3 -I agent.pyz run [FOLDER]` or `... collect [OPTIONS]`."""
+"""`python3 -I agent.pyz run [FOLDER]`, `... collect [OPTIONS]` or `... smart TEST DEVICE`."""
 import sys
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["collect"]:
         from muster.collect.__main__ import main
+    elif sys.argv[1:2] == ["smart"]:
+        from muster.agent.smart import main
     else:
         from muster.agent.__main__ import main
     sys.exit(main(sys.argv[2:]))

@@ -1,38 +1,73 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds drivers by name: a driver is a module of this room with three coroutines and PARAMETERS.
+"""Finds drivers by name: a driver is a module with three coroutines, PARAMETERS and BMC.
 
 `state(parameters) -> "on" | "off" | "unknown"`, `on(parameters)`, `off(parameters)`; each ends by
 itself within 30 s and raises PowerError. Functions, not classes: after labgrid's power backends.
+A driver may also have `set_boot(parameters, device)`, `learn(parameters, known)` and
+`look(parameters) -> Seen`. Modules outside this package are found by the entry point group
+`muster.power`: name = module.
 """
 
 import importlib
+import re
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Protocol, cast
 
-NAMES = ("fake", "manual", "webhook")
+NAMES = (
+    "fake", "ipmi", "manual", "redfish", "snmp", "virsh", "webhook", "wedge", "wol",
+)  # fmt: skip
+GROUP = "muster.power"
+_PASSWORD_IN_URI = re.compile(r"://[^/?#]*:[^/?#]*@")
+BOOT_DEVICES = ("pxe", "http", "disk")
 
 
 class PowerError(Exception):
-    """The switch did not do it; `permanent` when asking again cannot help (bad parameters)."""
+    """The switch did not do it; `permanent` when asking again cannot help (bad parameters).
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    `retry_after`: seconds that the BMC asked us to wait.
+    """
+
+    def __init__(
+        self, message: str, *, permanent: bool = False, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One setting of a driver, named as MAAS names it."""
+    """One setting of a driver, named as MAAS names it; a secret one is sealed and never shown."""
 
     help: str
     required: bool = False
     default: str = ""
+    secret: bool = False
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the machine's record says, for a BMC that switches several machines."""
+
+    uuid: str = ""
+    serial: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """State, and the BMC's own word for the machine's health where it has one."""
+
+    state: str
+    health: str = ""
 
 
 class Driver(Protocol):
-    """The shape of a driver module."""
+    """The shape of a driver module. BMC: the parameters that name what is shared."""
 
     PARAMETERS: dict[str, Parameter]
+    BMC: tuple[str, ...]
 
     async def state(self, parameters: dict[str, Any]) -> str:
         """The power state now."""
@@ -44,24 +79,114 @@ class Driver(Protocol):
         """Switch off; nothing happens when it is off."""
 
 
+class Booting(Protocol):
+    """A driver that can choose the next boot's device."""
+
+    async def set_boot(self, parameters: dict[str, Any], device: str) -> None:
+        """One of BOOT_DEVICES, for the next start only where the BMC can do that."""
+
+
+class Looking(Protocol):
+    """A driver that sees more than the state with one question."""
+
+    async def look(self, parameters: dict[str, Any]) -> Seen:
+        """State and health now."""
+
+
+class Learning(Protocol):
+    """A driver whose first contact decides parameters that were left empty."""
+
+    def unlearned(self, parameters: dict[str, Any]) -> bool:
+        """True while something is left to learn."""
+
+    async def learn(self, parameters: dict[str, Any], known: Known) -> dict[str, str]:
+        """Parameters to keep (a certificate's fingerprint, a cipher suite, which system)."""
+
+
+def installed() -> dict[str, str]:
+    """Drivers of other packages: name -> module."""
+    found = metadata.entry_points(group=GROUP)
+    return {entry.name: entry.value for entry in found if entry.name not in NAMES}
+
+
+def names() -> list[str]:
+    """Every driver there is."""
+    return sorted([*NAMES, *installed()])
+
+
 def load(name: str) -> Driver:
     """The driver's module; raises PowerError when there is none of this name."""
-    if name not in NAMES:
-        raise PowerError(f"no power driver {name!r}; there are: {', '.join(NAMES)}", permanent=True)
-    return cast("Driver", importlib.import_module(f"muster.power.{name}"))
+    module = f"muster.power.{name}" if name in NAMES else installed().get(name)
+    if module is None:
+        raise PowerError(
+            f"no power driver {name!r}; there are: {', '.join(names())}", permanent=True
+        )
+    try:
+        return cast("Driver", importlib.import_module(module))
+    except ImportError as error:
+        told = f"the power driver {name} cannot be loaded: {error}"
+        raise PowerError(told, permanent=True) from error
+
+
+def booting(driver: Driver) -> Booting | None:
+    """The driver when it can choose the boot device."""
+    return cast("Booting", driver) if hasattr(driver, "set_boot") else None
+
+
+def learning(driver: Driver, parameters: dict[str, Any]) -> Learning | None:
+    """The driver when it has something left to learn."""
+    learner = cast("Learning", driver)
+    return learner if hasattr(driver, "unlearned") and learner.unlearned(parameters) else None
+
+
+def blind(driver: Driver) -> bool:
+    """True when the driver can never see the state."""
+    return bool(getattr(driver, "BLIND", False))
+
+
+async def look(driver: Driver, parameters: dict[str, Any]) -> Seen:
+    """State and health, with one question where the driver can."""
+    if hasattr(driver, "look"):
+        return await cast("Looking", driver).look(parameters)
+    return Seen(await driver.state(parameters))
 
 
 def check(name: str, parameters: dict[str, str]) -> dict[str, str]:
     """The parameters with defaults filled in; raises PowerError naming the wrong one."""
     known = load(name).PARAMETERS
-    for key in parameters:
+    for key, value in parameters.items():
         if key not in known:
-            raise PowerError(
-                f"{key}: the driver {name} has no such parameter; it has: "
-                f"{', '.join(known) or 'none'}",
-                permanent=True,
-            )
+            has = ", ".join(known) or "none"
+            wrong = f"{key}: the driver {name} has no such parameter; it has: {has}"
+            raise PowerError(wrong, permanent=True)
+        if why := _wrong(known[key], value):
+            raise PowerError(f"{key}: {why}", permanent=True)
     for key, parameter in known.items():
         if parameter.required and not parameters.get(key):
             raise PowerError(f"{key}: the driver {name} needs it: {parameter.help}", permanent=True)
     return {key: parameters.get(key, parameter.default) for key, parameter in known.items()}
+
+
+def _wrong(parameter: Parameter, value: str) -> str:
+    if parameter.choices and value not in parameter.choices:
+        return f"must be one of {', '.join(parameter.choices)}"
+    if not value.isprintable():
+        # A line break would end a line of a tool's configuration file.
+        return "holds a character that cannot be printed"
+    if not parameter.secret and _PASSWORD_IN_URI.search(value):
+        # What is no secret parameter is shown to people and written into messages.
+        return "holds a password; put it into power_user and power_pass"
+    return ""
+
+
+def split(name: str, parameters: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What may be shown, and what is secret and not empty."""
+    known = load(name).PARAMETERS
+    secret = {key: value for key, value in parameters.items() if known[key].secret and value}
+    plain = {key: value for key, value in parameters.items() if not known[key].secret}
+    return plain, secret
+
+
+def bmc_of(name: str, parameters: dict[str, str]) -> str:
+    """What only one operation at a time may talk to, as "10.0.0.5" or "qemu:///system m1"."""
+    return " ".join(parameters.get(key, "") for key in load(name).BMC).strip()[:255]

@@ -10,7 +10,9 @@ PARAMETERS = {
     "name": Parameter("which of the fake switches", required=True),
     "delay_s": Parameter("seconds that every answer takes", default="0"),
     "fault": Parameter("a message that every call fails with"),
+    "power_pass": Parameter("a password that opens nothing", secret=True),
 }
+BMC = ("name",)
 
 switches: dict[str, str] = {}
 

@@ -6,6 +6,7 @@ from typing import Any
 from muster.power.drivers import Parameter, PowerError
 
 PARAMETERS: dict[str, Parameter] = {}
+BMC = ()
 _REMEDY = "this machine is switched by hand; set a power driver to let muster do it"
 
 

@@ -4,7 +4,9 @@
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from muster.scripts.entry import Entry, kind_of, mapping
+from muster.scripts.parameters import parameters
 
 TIMEOUT_LIMIT = 366 * 86400
 """Seconds; burn-in tests run for days."""
@@ -48,56 +50,16 @@ _PARALLEL = {
     "enabled": "any",
     "2": "any",
 }
-_PARAMETER_TYPES = {
-    "boolean",
-    "choice",
-    "interface",
-    "password",
-    "runtime",
-    "storage",
-    "string",
-    "url",
-}
-_PARAMETER_KEYS = {
-    "type",
-    "min",
-    "max",
-    "title",
-    "description",
-    "argument_format",
-    "default",
-    "required",
-    "allow_list",
-    "choices",
-}
 _HARDWARE_PATTERN = re.compile(
     r"modalias:.+|(?:pci|usb):[0-9a-fA-F]{4}:[0-9a-fA-F]{4}"
     r"|(?:system_vendor|system_product|system_version|mainboard_vendor|mainboard_product):.+"
 )
-_PACKAGE_SOURCES = ("apt", "snap", "url")
-
-
-class ScriptError(ValueError):
-    """A script that cannot be taken: the `line` (from 1), the `field` and the `reason`."""
-
-    def __init__(self, line: int, name: str, reason: str) -> None:
-        super().__init__(f"line {line}: {name}: {reason}")
-        self.line = line
-        self.field = name
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One field as written: `text` is the scalar itself, before YAML makes a number of it."""
-
-    line: int
-    name: str
-    value: object
-    text: str
-
-    def error(self, reason: str) -> ScriptError:
-        return ScriptError(self.line, self.name, reason)
+_PACKAGE_SOURCES = {
+    "apt": "a package name or a list of them",
+    "snap": "a snap name, a mapping with name, channel and mode (classic, dev or jail), or a list",
+    "url": "an http:// or https:// address or a list of them",
+}
+_PACKAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.:~=_-]*")
 
 
 def script_name(entry: Entry) -> str:
@@ -118,7 +80,7 @@ def _text(entry: Entry) -> str:
     if entry.value is None:
         return ""
     if not isinstance(entry.value, str):
-        raise entry.error(f"must be text, not {_kind_of(entry.value)}")
+        raise entry.error(f"must be text, not {kind_of(entry.value)}")
     return entry.value.strip()
 
 
@@ -191,67 +153,47 @@ def _results(entry: Entry) -> dict[str, dict[str, str]]:
     if isinstance(entry.value, list):
         return {name: {"title": name} for name in _texts(entry, entry.value)}
     return {
-        name: _result(entry, name, about) for name, about in _mapping(entry, entry.value).items()
+        name: _result(entry, name, about) for name, about in mapping(entry, entry.value).items()
     }
 
 
 def _result(entry: Entry, name: str, about: object) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for key, text in _mapping(entry, about, name).items():
+    for key, text in mapping(entry, about, name).items():
         if key not in ("title", "description") or not isinstance(text, str):
-            raise entry.error(f"{name}.{key} is not a title or description in text")
+            at = f"{name}.{key}"
+            raise entry.error(f"{at} is not a title or description in text", at=at)
         texts[key] = text
     if "title" not in texts:
-        raise entry.error(f"{name}.title is missing")
+        raise entry.error(f"{name}.title is missing", at=name)
     return texts
-
-
-def _parameters(entry: Entry) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = {}
-    for name, about in _mapping(entry, entry.value).items():
-        about = _mapping(entry, about, name)
-        for key in about:
-            if key not in _PARAMETER_KEYS:
-                known = ", ".join(sorted(_PARAMETER_KEYS))
-                raise entry.error(f"{name}.{key} is not known; a parameter has {known}")
-        if about.get("type") not in _PARAMETER_TYPES:
-            known = ", ".join(sorted(_PARAMETER_TYPES))
-            raise entry.error(f"{name}.type must be one of {known}")
-        found[name] = about
-    return found
 
 
 def _packages(entry: Entry) -> dict[str, list[object]]:
     found: dict[str, list[object]] = {}
-    for source, names in _mapping(entry, entry.value).items():
+    for source, names in mapping(entry, entry.value).items():
         if source not in _PACKAGE_SOURCES:
-            raise entry.error(f"{source} must be one of {', '.join(_PACKAGE_SOURCES)}")
+            known = ", ".join(_PACKAGE_SOURCES)
+            raise entry.error(f"{source} must be one of {known}", at=source)
         items = names if isinstance(names, list) else [names]
         if not all(_is_package(source, item) for item in items):
-            raise entry.error(f"{source} must be a package name or a list of them")
+            raise entry.error(f"{source} must be {_PACKAGE_SOURCES[source]}", at=source)
         found[source] = items
     return found
 
 
 def _is_package(source: str, item: object) -> bool:
-    """A snap may be a mapping: name, channel, mode."""
-    if source == "snap" and isinstance(item, dict):
-        return isinstance(item.get("name"), str) and item.keys() <= {"name", "channel", "mode"}
-    return isinstance(item, str) and bool(item.strip())
-
-
-def _mapping(entry: Entry, value: object, inside: str = "") -> dict[str, object]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        where = f"{inside} " if inside else ""
-        raise entry.error(f"{where}must be a mapping, not {_kind_of(value)}")
-    return value
-
-
-def _kind_of(value: object) -> str:
-    kinds = {bool: "true or false", int: "a number", float: "a number", list: "a list"}
-    return kinds.get(type(value), "a mapping")
+    """Names go onto a command line: they must not look like an option."""
+    if isinstance(item, dict) and source == "snap":
+        known = item.keys() <= {"name", "channel", "mode"}
+        texts = all(isinstance(value, str) for value in item.values())
+        mode = item.get("mode", "jail") in ("classic", "dev", "jail")
+        return known and texts and mode and _is_package(source, item.get("name"))
+    if not isinstance(item, str):
+        return False
+    if source == "url":
+        return bool(re.fullmatch(r"https?://[^/\s]+/\S+", item))
+    return bool(_PACKAGE_NAME.fullmatch(item))
 
 
 FIELDS: dict[str, Callable[[Entry], object]] = {
@@ -263,7 +205,7 @@ FIELDS: dict[str, Callable[[Entry], object]] = {
     "hardware_type": lambda entry: _choice(entry, _HARDWARE_TYPES),
     "parallel": lambda entry: _choice(entry, _PARALLEL),
     "timeout": _timeout,
-    "parameters": _parameters,
+    "parameters": parameters,
     "packages": _packages,
     "results": _results,
     "for_hardware": _for_hardware,

@@ -12,13 +12,14 @@ What is wrong is refused when the script arrives, with the line and the reason.
 """
 
 import hashlib
-import math
 import re
 from dataclasses import dataclass, field
 
 import yaml
 
-from muster.scripts.fields import FIELDS, Entry, ScriptError, script_name
+from muster.scripts.entry import Entry, ScriptError
+from muster.scripts.fields import FIELDS, script_name
+from muster.scripts.safeyaml import Loader, is_plain
 
 SOURCE_LIMIT = 2 * 1024 * 1024
 """Bytes of a whole script."""
@@ -28,9 +29,6 @@ _DELIMITER = re.compile(
     r"\s*#\s*-+\s*(?P<edge>Start|End) MAAS (?P<version>\d+\.\d+) script metadata\s+-+",
     re.IGNORECASE,
 )
-
-# PostgreSQL holds neither NUL nor half surrogate pairs in text.
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -62,22 +60,48 @@ class Script:
 
 
 def parse(source: bytes, *, name: str = "") -> Script:
-    """Read a script; `name` serves where its metadata has none. Raises ScriptError."""
-    lines = _lines(source)
-    entries = _entries(lines)
-    values: dict[str, object] = {}
-    for entry in entries:
-        canonical = "script_type" if entry.name == "type" else entry.name
-        if canonical not in FIELDS:
-            known = ", ".join(sorted(FIELDS))
-            raise entry.error(f"is not a field of MAAS script metadata 1.0; those are {known}")
-        if canonical in values:
-            raise entry.error("is given twice")
-        values[canonical] = FIELDS[canonical](entry)
-    if "name" not in values:
-        values["name"] = script_name(Entry(1, "name", name, name))
+    """Read a script; `name` serves where its metadata has none. Raises the first ScriptError."""
+    values, errors = _read(source, name)
+    if errors:
+        raise errors[0]
     digest = hashlib.sha256(source).hexdigest()
     return Script(source=source, sha256=digest, **values)  # type: ignore[arg-type]
+
+
+def problems(source: bytes, *, name: str = "") -> list[ScriptError]:
+    """Everything that is wrong with a script, by line; empty when it can be taken."""
+    try:
+        return sorted(_read(source, name)[1], key=lambda error: error.line)
+    except ScriptError as error:
+        # Without its shape nothing more can be said.
+        return [error]
+
+
+def _read(source: bytes, name: str) -> tuple[dict[str, object], list[ScriptError]]:
+    """The fields by name, and what is wrong with single ones; raises when it has no shape."""
+    values: dict[str, object] = {}
+    errors: list[ScriptError] = []
+    for entry in _entries(_lines(source)):
+        try:
+            _take(values, entry)
+        except ScriptError as error:
+            errors.append(error)
+    if "name" not in values and not any(error.field == "name" for error in errors):
+        try:
+            values["name"] = script_name(Entry(1, "name", name, name))
+        except ScriptError as error:
+            errors.append(error)
+    return values, errors
+
+
+def _take(values: dict[str, object], entry: Entry) -> None:
+    canonical = "script_type" if entry.name == "type" else entry.name
+    if canonical not in FIELDS:
+        known = ", ".join(sorted(FIELDS))
+        raise entry.error(f"is not a field of MAAS script metadata 1.0; those are {known}")
+    if canonical in values:
+        raise entry.error("is given twice")
+    values[canonical] = FIELDS[canonical](entry)
 
 
 def _lines(source: bytes) -> list[str]:
@@ -114,19 +138,9 @@ def _uncomment(lines: list[str], start: int, end: int) -> str:
     return text
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe types only, and no aliases: they can make a page of text expand without end."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
-        return super().compose_node(parent, index)
-
-
 def _parse_yaml(text: str, first_line: int) -> list[Entry]:
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
             return []
@@ -143,7 +157,7 @@ def _parse_yaml(text: str, first_line: int) -> list[Entry]:
         raise ScriptError(first_line, "metadata", "is nested too deeply") from error
 
 
-def _entry(loader: _Loader, key: yaml.Node, value: yaml.Node, first_line: int) -> Entry:
+def _entry(loader: Loader, key: yaml.Node, value: yaml.Node, first_line: int) -> Entry:
     line = first_line + key.start_mark.line
     if not isinstance(key, yaml.ScalarNode):
         raise ScriptError(line, "metadata", "has a field whose name is not text")
@@ -153,20 +167,18 @@ def _entry(loader: _Loader, key: yaml.Node, value: yaml.Node, first_line: int) -
     except ValueError as error:
         # YAML 1.1 takes 2026-13-45 for a date and then finds that it is none.
         raise ScriptError(line, key.value, str(error)) from error
-    entry = Entry(line, key.value, built, text)
-    if not _is_plain(built):
+    entry = Entry(line, key.value, built, text, _lines_below(value, first_line))
+    if not is_plain(built):
         raise entry.error("must be made of text, finite numbers, lists and mappings by text")
     return entry
 
 
-def _is_plain(value: object) -> bool:
-    """Whether JSON can hold it: a script's metadata goes into the database and over the wire."""
-    if isinstance(value, dict):
-        return all(_is_plain(k) and isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    if isinstance(value, list):
-        return all(_is_plain(item) for item in value)
-    if isinstance(value, str):
-        return not _UNSTORABLE.search(value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, int)
+def _lines_below(node: yaml.Node, first_line: int, path: str = "") -> dict[str, int]:
+    """The line of each key below a field, by dotted path."""
+    found: dict[str, int] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if isinstance(key, yaml.ScalarNode):
+            name = f"{path}{key.value}"
+            found[name] = first_line + key.start_mark.line
+            found |= _lines_below(value, first_line, f"{name}.")
+    return found

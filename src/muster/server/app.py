@@ -20,6 +20,7 @@ from muster.api import health, intake, people
 from muster.api.budget import Budget
 from muster.api.document import Document
 from muster.images.library import Library
+from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
 
@@ -40,10 +41,11 @@ def application(
     policy: Policy,
     library: Library,
     *,
+    keyring: Keyring,
     clock: Clock = utc_now,
     lifespan: list[Lifespan] | None = None,
 ) -> Litestar:
-    """Every door, with what its handlers ask for by name: store, policy, library, now."""
+    """Every door, with what its handlers ask for by name."""
     return Litestar(
         route_handlers=[
             muster.api.app.router(),
@@ -57,6 +59,7 @@ def application(
             "store": Provide(lambda: store, sync_to_thread=False),
             "policy": Provide(lambda: policy, sync_to_thread=False),
             "library": Provide(lambda: library, sync_to_thread=False),
+            "keyring": Provide(lambda: keyring, sync_to_thread=False),
             "now": Provide(clock, sync_to_thread=False),
         },
         exception_handlers=muster.api.app.ERRORS,

@@ -15,9 +15,13 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from muster.lifecycle import switches
+from muster.lifecycle.keyring import KeyringError
 from muster.server import doctor as doctors
 from muster.server import serve as hall
+from muster.server.app import utc_now
 from muster.server.settings import BadSettings, Resolved, Settings, from_process
+from muster.store.engine import CannotOpen
 
 # The password in postgresql://user:PASSWORD@host/; a terminal is often somebody else's to see.
 _PASSWORD = re.compile(r"(://[^/@:]*:)[^@]*@")
@@ -94,6 +98,22 @@ def doctor(*, flags: Flags | None = None) -> int:
     return 1 if wrong else 0
 
 
+def rotate_secrets(*, flags: Flags | None = None) -> int:
+    """Seal every BMC secret with a new key; servers may run meanwhile. The old key goes."""
+    resolved = _resolve(flags)
+    if resolved is None:
+        return 2
+    try:
+        store = hall.open_store(resolved.settings)
+        keyring = hall.open_keyring(resolved.settings, store)
+        secrets, keys = switches.rotate(store, keyring, actor="local", now=utc_now())
+    except (hall.CannotStart, CannotOpen, KeyringError, OSError) as error:
+        print(f"muster rotate-secrets: {error}", file=sys.stderr)
+        return 1
+    print(f"{secrets} secrets sealed anew, {keys} old keys forgotten: {keyring.file}")
+    return 0
+
+
 def set_up_logs(chosen: Settings) -> None:
     """structlog for everybody; uvicorn's own lines join in."""
     rendering: Any = (
@@ -137,5 +157,5 @@ def _resolve(flags: Flags | None) -> Resolved | None:
 
 def add_to(app: cyclopts.App) -> None:
     """Put these commands into the tree."""
-    for command in (serve, settings, doctor):
+    for command in (serve, settings, doctor, rotate_secrets):
         app.command(command)

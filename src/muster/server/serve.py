@@ -19,12 +19,14 @@ from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
 from muster.images.library import Library
-from muster.lifecycle import deadlines, people, power, timeline
+from muster.lifecycle import deadlines, people, polling, power, timeline
+from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.loaders import Loaders
-from muster.server.settings import BadSettings, Settings, images_folder
+from muster.server.settings import BadSettings, Settings, images_folder, key_file
+from muster.store import machines
 from muster.store.engine import CannotOpen, Store
 
 log = structlog.get_logger("muster")
@@ -39,7 +41,7 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises CannotStart."""
     try:
         asyncio.run(_serve(settings))
-    except (BadSettings, CannotOpen, DhcpError, ImageError) as error:
+    except (BadSettings, CannotOpen, DhcpError, ImageError, KeyringError) as error:
         raise CannotStart(str(error)) from error
 
 
@@ -58,6 +60,9 @@ def policy_of(settings: Settings, url: str) -> Policy:
         arrive_s=settings.arrive_s,
         commission_retries=settings.commission_retries,
         power_s=settings.power_s,
+        power_at_once=settings.power_at_once,
+        power_a_subnet=settings.power_a_subnet,
+        poll_s=settings.poll_s,
         output_limit=settings.output_limit,
     )
 
@@ -74,9 +79,27 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
+def open_keyring(settings: Settings, store: Store) -> Keyring:
+    """The keys of BMC secrets, made at the first start; raises CannotStart or KeyringError."""
+    keyring = Keyring(key_file(settings))
+    with store.write() as tx:
+        # Two servers that start at once make one file.
+        store.one_at_a_time(tx)
+        if machines.sealed(tx):
+            keyring.keys()
+            return keyring
+        try:
+            keyring.create()
+        except OSError as error:
+            raise CannotStart(f"key_file {keyring.file}: {error.strerror}") from error
+    keyring.keys()
+    return keyring
+
+
 async def _serve(settings: Settings) -> None:
     sockets = [*_inherited_sockets(), _listen(settings.listen)]
     store = open_store(settings)
+    keyring = open_keyring(settings, store)
     library = Library(images_folder(settings))
     segment = segments.find(settings) if settings.interface else None
     port = sockets[-1].getsockname()[1]
@@ -86,10 +109,13 @@ async def _serve(settings: Settings) -> None:
     dnsmasq = await _start_dhcp(settings, segment, policy, store, loaders)
     _first_start(settings, store, policy)
 
+    switchboard = power.Switchboard(store, keyring, policy, utc_now)
+
     @asynccontextmanager
     async def loops(_: Litestar) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(_every(0.5, lambda: power.step(store, utc_now))),
+            asyncio.create_task(power.work(switchboard)),
+            asyncio.create_task(polling.work(switchboard)),
             asyncio.create_task(
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),
@@ -100,7 +126,7 @@ async def _serve(settings: Settings) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    app = application(store, policy, library, lifespan=[loops])
+    app = application(store, policy, library, keyring=keyring, lifespan=[loops])
     config = uvicorn.Config(
         app,
         log_config=None,

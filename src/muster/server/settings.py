@@ -40,6 +40,7 @@ class Settings:
     data: str = _setting("/var/lib/muster", "folder of the database, images and keys")
     images: str = _setting("", "folder of images; default: images in the data folder")
     database: str = _setting("", "database URL; default: SQLite in the data folder")
+    key_file: str = _setting("", "keys of BMC secrets; default: keys/secrets.key in data")
     listen: str = _setting("0.0.0.0:8472", "address and port of HTTP")
     url: str = _setting("", "the server as machines reach it; default: the interface's address")
     files_url: str = _setting("", "where machines fetch boot files, when not from the server")
@@ -54,13 +55,16 @@ class Settings:
     ntp_servers: list[str] = _setting([], "time servers that machines are told")
     ssh_keys: list[str] = _setting([], "public keys let in while commissioning with enable_ssh")
     nonce_s: float = _setting(1800.0, "seconds that a boot's one-time secret lives")
-    heartbeat_s: float = _setting(5.0, "seconds between an agent's signs of life")
+    heartbeat_s: float = _setting(2.5, "seconds between an agent's signs of life")
     silence_s: float = _setting(90.0, "seconds without a sign after which a run has failed")
     arrive_s: float = _setting(1800.0, "seconds for a machine to start after 'commission'")
     commission_retries: int = _setting(
         1, "times that a machine lost while commissioning is started anew", least=0
     )
     power_s: float = _setting(180.0, "seconds for a power action to succeed")
+    power_at_once: int = _setting(100, "BMCs that are switched at once")
+    power_a_subnet: int = _setting(50, "BMCs of one /24 (IPv6: /64) that are switched at once")
+    poll_s: float = _setting(60.0, "seconds between two looks at a machine's power state")
     output_limit: int = _setting(10485760, "bytes of output kept of one script")
     log: str = _setting("console", "log format: console or json")
 
@@ -150,6 +154,11 @@ def _number(kind: str, value: Any, least: int | None) -> float | int:
 def images_folder(settings: Settings) -> Path:
     """Where the image library is."""
     return Path(settings.images or f"{settings.data}/images")
+
+
+def key_file(settings: Settings) -> Path:
+    """Where the keys are that BMC secrets are sealed with: never in the database."""
+    return Path(settings.key_file or f"{settings.data}/keys/secrets.key")
 
 
 def from_process(file: Path | None, flags: dict[str, Any]) -> Resolved:

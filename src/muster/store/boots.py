@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots: attempts of machines to start, with their timelines and one-time secrets (hashed)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -144,6 +145,14 @@ def open_of_machine(tx: Tx, machine: str) -> list[Boot]:
     """Boots of a machine that have not ended."""
     query = sa.select(boots).where(boots.c.machine_id == machine, boots.c.ended_at.is_(None))
     return all_to(Boot, tx.execute(query))
+
+
+def heard(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[datetime, datetime]]:
+    """Machines whose agent was heard in an open boot: when that began, when it was heard."""
+    query = sa.select(boots.c.machine_id, boots.c.started_at, boots.c.last_heard_at).where(
+        boots.c.machine_id.in_(ids), boots.c.ended_at.is_(None), boots.c.last_heard_at.is_not(None)
+    )
+    return {row.machine_id: (row.started_at, row.last_heard_at) for row in tx.execute(query)}
 
 
 def mark(tx: Tx, boot: str, at: datetime, phase: str, status: str, detail: str) -> None:

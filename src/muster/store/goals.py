@@ -2,9 +2,11 @@
 """Power goals: one row a machine says what is wanted and how far it has come.
 
 The row is the only truth: a process that dies loses nothing, the next one takes the row when it
-is due again.
+is due again. A BMC that is being talked to has a lease, so that nobody else acts on it.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,13 +14,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from muster.store.engine import Tx
-from muster.store.rows import all_to, to
-from muster.store.schema import power_goals
+from muster.store.rows import to
+from muster.store.schema import bmc_leases, machines, power_goals
 
 
 @dataclass(frozen=True)
 class Goal:
-    """`goal`: on, off or cycle; `status`: waiting, sent, reached, failed."""
+    """`goal`: on, off or cycle; `status`: waiting, sent, reached, failed.
+
+    `boot_device` is for the start that the goal leads to; `sends` commands were accepted, the last
+    at `sent_at`.
+    """
 
     machine_id: str
     goal: str
@@ -29,9 +35,31 @@ class Goal:
     due_at: datetime | None
     deadline_at: datetime | None
     updated_at: datetime
+    boot_device: str = ""
+    sent_at: datetime | None = None
+    sends: int = 0
 
 
-def want(tx: Tx, machine: str, goal: str, *, now: datetime, deadline: datetime) -> None:
+@dataclass(frozen=True)
+class Due:
+    """A claimed goal and what is leased for it."""
+
+    goal: Goal
+    bmc: str
+    holder: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many BMCs are acted on at once, by all processes together."""
+
+    in_all: int
+    a_subnet: int
+
+
+def want(
+    tx: Tx, machine: str, goal: str, *, now: datetime, deadline: datetime, boot_device: str = ""
+) -> None:
     """Replace whatever was wanted before."""
     old = find(tx, machine)
     values: dict[str, Any] = {
@@ -39,6 +67,9 @@ def want(tx: Tx, machine: str, goal: str, *, now: datetime, deadline: datetime) 
         "status": "waiting",
         "attempts": 0,
         "detail": "",
+        "boot_device": boot_device,
+        "sent_at": None,
+        "sends": 0,
         "due_at": now,
         "deadline_at": deadline,
         "updated_at": now,
@@ -56,20 +87,74 @@ def find(tx: Tx, machine: str) -> Goal | None:
     return to(Goal, tx.execute(query).first())
 
 
-def claim_due(tx: Tx, *, now: datetime, lease: timedelta, limit: int) -> list[Goal]:
-    """Due rows, now due again after `lease` unless `settle` says otherwise before."""
+def claim_due(
+    tx: Tx,
+    *,
+    now: datetime,
+    lease: timedelta,
+    limits: Limits,
+    subnet_of: Callable[[str], str],
+    holder: str,
+) -> list[Due]:
+    """Due goals whose BMC nobody acts on; they are due again after `lease`.
+
+    The caller holds `Store.one_at_a_time`: two claims at once would each see a free BMC.
+    """
+    tx.execute(bmc_leases.delete().where(bmc_leases.c.until <= now))
+    query = sa.select(bmc_leases.c.bmc, bmc_leases.c.subnet)
+    held: dict[str, str] = {row.bmc: row.subnet for row in tx.execute(query)}
+    a_subnet = Counter(held.values())
+    found: list[Due] = []
+    for goal, bmc in _due(tx, now, held, limit=4 * limits.in_all):
+        subnet = subnet_of(bmc)
+        if len(held) >= limits.in_all:
+            break
+        if bmc in held or a_subnet[subnet] >= limits.a_subnet:
+            continue
+        held[bmc] = subnet
+        a_subnet[subnet] += 1
+        found.append(Due(goal, bmc, holder))
+    _lease(tx, found, held, until=now + lease)
+    return found
+
+
+def _due(tx: Tx, now: datetime, held: dict[str, str], *, limit: int) -> list[tuple[Goal, str]]:
+    # What has no BMC to share is known by its machine.
+    bmc = sa.func.coalesce(sa.func.nullif(machines.c.bmc, ""), machines.c.id)
     query = (
-        sa.select(power_goals)
-        .where(power_goals.c.due_at <= now)
+        sa.select(power_goals, bmc.label("key"))
+        .join(machines, machines.c.id == power_goals.c.machine_id)
+        .where(power_goals.c.due_at <= now, bmc.not_in(list(held)))
         .order_by(power_goals.c.due_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=power_goals)
     )
-    due = all_to(Goal, tx.execute(query))
-    if due:
-        where = power_goals.c.machine_id.in_([goal.machine_id for goal in due])
-        tx.execute(power_goals.update().where(where).values(due_at=now + lease))
-    return due
+    rows = tx.execute(query).all()
+    return [(goal, row.key) for row in rows if (goal := to(Goal, row)) is not None]
+
+
+def _lease(tx: Tx, found: list[Due], subnets: dict[str, str], *, until: datetime) -> None:
+    if not found:
+        return
+    leases = [
+        {"bmc": due.bmc, "subnet": subnets[due.bmc], "holder": due.holder, "until": until}
+        for due in found
+    ]
+    tx.execute(bmc_leases.insert(), leases)
+    where = power_goals.c.machine_id.in_([due.goal.machine_id for due in found])
+    tx.execute(power_goals.update().where(where).values(due_at=until))
+
+
+def still_held(tx: Tx, due: Due, *, until: datetime) -> bool:
+    """Lengthen the lease; False when it was over and somebody else may act by now."""
+    where = sa.and_(bmc_leases.c.bmc == due.bmc, bmc_leases.c.holder == due.holder)
+    return tx.execute(bmc_leases.update().where(where).values(until=until)).rowcount == 1
+
+
+def release(tx: Tx, due: Due) -> None:
+    """Others may act on the BMC again."""
+    where = sa.and_(bmc_leases.c.bmc == due.bmc, bmc_leases.c.holder == due.holder)
+    tx.execute(bmc_leases.delete().where(where))
 
 
 def settle(tx: Tx, claimed: Goal, **values: Any) -> bool:

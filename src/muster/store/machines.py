@@ -37,6 +37,8 @@ class Machine:
     power_parameters: dict[str, Any]
     created_at: datetime
     updated_at: datetime
+    power_secret: str = ""
+    bmc: str = ""
 
 
 def find(tx: Tx, reference: str) -> Machine:
@@ -133,6 +135,12 @@ def learn_macs(tx: Tx, machine: str, named: dict[str, str]) -> list[str]:
 def update(tx: Tx, machine: str, **values: Any) -> None:
     """Change columns of one record."""
     tx.execute(machines.update().where(machines.c.id == machine).values(values))
+
+
+def sealed(tx: Tx) -> dict[str, str]:
+    """The sealed power secrets of the machines that have any, by id."""
+    query = sa.select(machines.c.id, machines.c.power_secret).where(machines.c.power_secret != "")
+    return {row.id: row.power_secret for row in tx.execute(query)}
 
 
 def rename(tx: Tx, machine: str, name: str, *, now: datetime) -> None:

@@ -34,7 +34,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """States: pending, running, passed, failed, timed_out, aborted, lost."""
+    """States: pending, running, passed, degraded, skipped, failed, timed_out, aborted, lost.
+
+    `spec` says how it is run (lifecycle.plan), `values` what the script measured.
+    """
 
     id: int
     run_id: int
@@ -50,6 +53,11 @@ class Result:
     started_at: datetime | None
     ended_at: datetime | None
     output_bytes: int
+    spec: dict[str, Any]
+    device: str
+    attempts: int
+    values: dict[str, Any]
+    suppressed: str
 
 
 def add(tx: Tx, **values: Any) -> int:
@@ -90,9 +98,18 @@ def overdue(tx: Tx, now: datetime) -> list[Run]:
     return all_to(Run, tx.execute(query.limit(200)))
 
 
-def add_result(tx: Tx, **values: Any) -> None:
-    """A script that the run owes."""
-    tx.execute(results.insert().values(state="pending", reason="", output_bytes=0, **values))
+def add_result(tx: Tx, **values: Any) -> int:
+    """A script that a run owes; returns its id."""
+    words = {"state": "pending", "reason": "", "output_bytes": 0} | values
+    inserted = tx.execute(results.insert().values(words)).inserted_primary_key
+    assert inserted is not None
+    return int(inserted[0])
+
+
+def count_results(tx: Tx, run: int) -> int:
+    """How many scripts a run owes, ended ones included."""
+    query = sa.select(sa.func.count()).select_from(results).where(results.c.run_id == run)
+    return int(tx.execute(query).scalar_one())
 
 
 def keep_script(tx: Tx, sha256: str, body: bytes) -> None:
@@ -100,6 +117,15 @@ def keep_script(tx: Tx, sha256: str, body: bytes) -> None:
     exists = sa.select(script_contents.c.sha256).where(script_contents.c.sha256 == sha256)
     if tx.execute(exists).first() is None:
         tx.execute(script_contents.insert().values(sha256=sha256, body=body))
+
+
+def content(tx: Tx, sha256: str) -> bytes:
+    """The bytes of a script that is kept; raises Missing."""
+    query = sa.select(script_contents.c.body).where(script_contents.c.sha256 == sha256)
+    found: bytes | None = tx.execute(query).scalar_one_or_none()
+    if found is None:
+        raise Missing(f"no script has the digest {sha256}")
+    return found
 
 
 def script_of_run(tx: Tx, run: int, sha256: str) -> bytes | None:
@@ -136,10 +162,10 @@ def end_open_results(tx: Tx, run: int, *, state: str, reason: str, now: datetime
     tx.execute(results.update().where(where).values(state=state, reason=reason, ended_at=now))
 
 
-def end_running_results(tx: Tx, run: int, *, reason: str, now: datetime) -> None:
-    """Results that were running are lost; those that never began stay owed."""
-    where = sa.and_(results.c.run_id == run, results.c.state == "running")
-    tx.execute(results.update().where(where).values(state="lost", reason=reason, ended_at=now))
+def interrupted(tx: Tx, run: int) -> list[Result]:
+    """The results that were running."""
+    query = sa.select(results).where(results.c.run_id == run, results.c.state == "running")
+    return all_to(Result, tx.execute(query.order_by(results.c.position)))
 
 
 def append_output(tx: Tx, result: int, stream: str, data: bytes) -> None:

@@ -66,7 +66,11 @@ machines = sa.Table(
     sa.Column("surveyed_at", Utc, nullable=True),
     sa.Column("summary", sa.JSON, nullable=False, default=dict),
     sa.Column("power_driver", sa.String(32), nullable=False, default="manual"),
+    # Never a secret: those are in power_secret, sealed by lifecycle.keyring.
     sa.Column("power_parameters", sa.JSON, nullable=False, default=dict),
+    sa.Column("power_secret", sa.Text, nullable=False, default="", server_default=""),
+    # What is switched through one BMC shares this; "" when nothing is shared.
+    sa.Column("bmc", sa.String(255), nullable=False, default="", server_default="", index=True),
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("updated_at", Utc, nullable=False),
 )
@@ -169,6 +173,14 @@ results = sa.Table(
     sa.Column("started_at", Utc, nullable=True),
     sa.Column("ended_at", Utc, nullable=True),
     sa.Column("output_bytes", _big, nullable=False, default=0),
+    # How it is run: wire.hello.ScriptItem's parallel, arguments, holds, packages, and what decides.
+    sa.Column("spec", sa.JSON, nullable=False, default=dict),
+    sa.Column("device", sa.String(128), nullable=False, default=""),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    # What the script wrote to $RESULT_PATH, by name.
+    sa.Column("values", sa.JSON, nullable=False, default=dict),
+    # Why a person does not count it; empty when it counts.
+    sa.Column("suppressed", sa.Text, nullable=False, default=""),
 )
 
 chunks = sa.Table(
@@ -187,6 +199,52 @@ script_contents = sa.Table(
     metadata,
     sa.Column("sha256", sa.String(64), primary_key=True),
     sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+# A user's script, or (latest 0) what a user changed about a built-in one.
+scripts = sa.Table(
+    "scripts",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("latest", sa.Integer, nullable=False, default=0),
+    sa.Column("enabled", sa.Boolean, nullable=False, default=True),
+    # Null: as the metadata says.
+    sa.Column("tags", sa.JSON, nullable=True),
+    sa.Column("timeout_s", sa.Integer, nullable=True),
+    sa.Column("thresholds", sa.JSON, nullable=False, default=dict),
+    sa.Column("updated_at", Utc, nullable=False),
+)
+
+script_versions = sa.Table(
+    "script_versions",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column(
+        "script_id",
+        _big,
+        sa.ForeignKey("scripts.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("comment", sa.Text, nullable=False, default=""),
+    sa.Column("created_by", sa.String(64), nullable=False, default=""),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.UniqueConstraint("script_id", "number"),
+)
+
+# What scripts found about a machine beside its document: lldp, virtuality, modaliases ...
+findings = sa.Table(
+    "findings",
+    metadata,
+    sa.Column(
+        "machine_id", _id, sa.ForeignKey("machines.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("result_id", _big, nullable=False),
+    sa.Column("taken_at", Utc, nullable=False),
+    sa.Column("body", sa.JSON, nullable=False),
 )
 
 documents = sa.Table(
@@ -273,7 +331,37 @@ power_goals = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False, default=0),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("detail", sa.Text, nullable=False, default=""),
+    sa.Column("boot_device", sa.String(8), nullable=False, default="", server_default=""),
+    # When the command was last sent, and how often: accepted is not done.
+    sa.Column("sent_at", Utc, nullable=True),
+    sa.Column("sends", sa.Integer, nullable=False, default=0, server_default="0"),
     sa.Column("due_at", Utc, nullable=True, index=True),
     sa.Column("deadline_at", Utc, nullable=True),
     sa.Column("updated_at", Utc, nullable=False),
+)
+
+# One operation a BMC at a time, whichever process does it.
+bmc_leases = sa.Table(
+    "bmc_leases",
+    metadata,
+    sa.Column("bmc", sa.String(255), primary_key=True),
+    sa.Column("subnet", sa.String(64), nullable=False, index=True),
+    sa.Column("holder", sa.String(32), nullable=False),
+    sa.Column("until", Utc, nullable=False),
+)
+
+# What polling saw last; the goal's row says what is wanted.
+power_states = sa.Table(
+    "power_states",
+    metadata,
+    sa.Column(
+        "machine_id", _id, sa.ForeignKey("machines.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("health", sa.String(16), nullable=False, default=""),
+    sa.Column("seen_at", Utc, nullable=True),
+    sa.Column("changed_at", Utc, nullable=True),
+    sa.Column("failures", sa.Integer, nullable=False, default=0),
+    sa.Column("error", sa.Text, nullable=False, default=""),
+    sa.Column("due_at", Utc, nullable=True, index=True),
 )

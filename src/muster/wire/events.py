@@ -11,6 +11,9 @@ from muster.wire.codec import Limited, limited
 CHUNK_LIMIT = 64 * 1024
 """Bytes of script output in one event, before base64."""
 
+RESULT_LIMIT = 1024 * 1024
+"""Bytes of $RESULT_PATH, beside the output's own limit."""
+
 BATCH_LIMIT = 4 * 1024 * 1024
 """Bytes of one batch's JSON; the server refuses more with 413."""
 

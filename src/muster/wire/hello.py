@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from muster.wire.codec import Limited, limited
@@ -56,8 +56,34 @@ class Hello(Limited):
 
 
 @dataclass(frozen=True)
+class Snap(Limited):
+    """One snap package; `channel` and `mode` as snapd names them, empty for its defaults."""
+
+    name: str
+    channel: str = ""
+    mode: Literal["", "classic", "dev", "jail"] = ""
+
+
+@dataclass(frozen=True)
+class Packages(Limited):
+    """What a script needs beyond the image: Debian packages, snaps, files by address."""
+
+    apt: list[str] = limited(most=256, factory=list)
+    snap: list[Snap] = limited(most=64, factory=list)
+    url: list[str] = limited(most=64, factory=list)
+
+
+Parallel = Literal["disabled", "instance", "any"]
+
+
+@dataclass(frozen=True)
 class ScriptItem(Limited):
-    """One script of a run: fetch it by `sha256`, report under `result`; timeout 0: no limit."""
+    """One script of a run: fetch it by `sha256`, report under `result`; timeout 0: no limit.
+
+    `holds` are resources that no other script may hold meanwhile: "cpu", "disk:sda", "nic:eth0",
+    "disk:*". `has_started`: a script that may reboot goes on after the reboot. `runtime_s` is what
+    $RUNTIME says when a parameter sets it, else that is the timeout.
+    """
 
     result: int
     name: str
@@ -65,6 +91,20 @@ class ScriptItem(Limited):
     script_type: str = "commissioning"
     timeout_s: float = 0.0
     done: bool = False
+    parallel: Parallel = "disabled"
+    arguments: list[str] = limited(most=256, factory=list)
+    holds: list[str] = limited(most=256, factory=list)
+    packages: Packages = field(default_factory=Packages)
+    may_reboot: bool = False
+    has_started: bool = False
+    runtime_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan(Limited):
+    """The run as it stands now: what one script found may have added others."""
+
+    scripts: list[ScriptItem] = limited(most=4096, factory=list)
 
 
 @dataclass(frozen=True)

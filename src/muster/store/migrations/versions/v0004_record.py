@@ -6,8 +6,8 @@ from alembic import op
 
 from muster.store.schema import Utc
 
-revision = "0002_record"
-down_revision = "0001"
+revision = "0004_record"
+down_revision = "0003_scripts"
 branch_labels = None
 depends_on = None
 

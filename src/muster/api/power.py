@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Power: how a machine is switched, what is wanted, what was seen."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from litestar import get, post, put
+
+from muster.api.access import role
+from muster.api.machines import PATH, Reference, machine_shown
+from muster.api.shapes import MachineShown, shown
+from muster.lifecycle import power, switches
+from muster.lifecycle.keyring import Keyring
+from muster.lifecycle.policy import Policy
+from muster.store import goals, machines, power_states
+from muster.store.engine import Store
+from muster.store.people import User
+from muster.store.power_states import PowerState
+from muster.wire.codec import Limited
+
+
+@dataclass(frozen=True)
+class PowerSwitch(Limited):
+    """A driver's name and its parameters, as MAAS names them."""
+
+    driver: str
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """A parameter is text that every database keeps."""
+        super().__post_init__()
+        for name, value in self.parameters.items():
+            if "\0" in name or "\0" in value:
+                raise ValueError(f"parameters.{name}: holds a NUL")
+
+
+@dataclass(frozen=True)
+class GoalShown:
+    """What is wanted; `status`: waiting, sent, reached, failed."""
+
+    goal: str
+    status: str
+    detail: str
+    attempts: int
+    due_at: datetime | None
+    deadline_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class PowerShown:
+    """`secrets` are the names of those that are set; their values are never shown.
+
+    `state`: on, off or unknown, as seen at `seen_at`; `error` says why it cannot be seen now.
+    """
+
+    driver: str
+    parameters: dict[str, str]
+    secrets: list[str]
+    state: str
+    health: str
+    seen_at: datetime | None
+    error: str
+    wanted: GoalShown | None
+
+
+@get(PATH + "/power", sync_to_thread=True)
+def show_power(reference: Reference, store: Store, keyring: Keyring, user: User) -> PowerShown:
+    """How this machine is switched, and how far what is wanted has come."""
+    return _shown(store, keyring, reference)
+
+
+@put(PATH + "/power", sync_to_thread=True, dependencies=role("operator"))
+def set_power(
+    reference: Reference,
+    data: PowerSwitch,
+    store: Store,
+    keyring: Keyring,
+    user: User,
+    now: datetime,
+) -> MachineShown:
+    """How this machine is switched from outside; secrets go in and never come out."""
+    given = data.parameters
+    switches.set_switch(store, keyring, reference, data.driver, given, actor=user.name, now=now)
+    return machine_shown(store, reference)
+
+
+@post(
+    PATH + "/power/{goal:str}",
+    status_code=202,
+    sync_to_thread=True,
+    dependencies=role("operator"),
+)
+def ask_power(
+    reference: Reference,
+    goal: Literal["on", "off", "cycle"],
+    store: Store,
+    policy: Policy,
+    user: User,
+    now: datetime,
+) -> MachineShown:
+    """Switch a machine; the outcome is an event."""
+    power.ask(store, policy, reference, goal, actor=user.name, now=now)
+    return machine_shown(store, reference)
+
+
+def _shown(store: Store, keyring: Keyring, reference: str) -> PowerShown:
+    with store.read() as tx:
+        machine = machines.find(tx, reference)
+        goal = goals.find(tx, machine.id)
+        seen = power_states.find(tx, machine.id) or PowerState(machine.id)
+    return PowerShown(
+        machine.power_driver,
+        machine.power_parameters,
+        sorted(keyring.open(machine.power_secret, of=machine.id)),
+        seen.state or "unknown",
+        seen.health,
+        seen.seen_at,
+        seen.error,
+        shown(GoalShown, goal) if goal else None,
+    )
+
+
+ROUTES = [show_power, set_power, ask_power]

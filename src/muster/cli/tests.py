@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commissioning and testing machines, and judging what came out."""
+
+import json
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from muster.cli.client import ApiError, Client, fail, machine_path
+from muster.cli.verbs import watch_all
+from muster.cli.words import plain
+
+Words = Annotated[list[str], Parameter(negative="", consume_multiple=True)]
+
+
+def commission(
+    machine: str,
+    /,
+    *more: str,
+    watch: bool = False,
+    enable_ssh: bool = False,
+    script: Words | None = None,
+    test: Words | None = None,
+    param: Words | None = None,
+    destroy: str = "",
+) -> int:
+    """Accept machines, switch them on, run every commissioning script, then the tests.
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    more
+        More of them
+    watch
+        Stay until the end; exit status 1 when a machine is not Ready then
+    enable_ssh
+        Keep them on afterwards, open to the operator's SSH keys
+    script
+        Names or tags of your own scripts; without: all but those tagged noauto
+    test
+        Names or tags of tests, or none; without: those tagged commissioning
+    param
+        [SCRIPT.]NAME=VALUE
+    destroy
+        The machine's name again, when a chosen test destroys what is on its disks
+    """
+    body = _choice(script or [], test, param or [], destroy) | {"enable_ssh": enable_ssh}
+    return _start([machine, *more], "/commission", body, watch=watch)
+
+
+def run_tests(
+    machine: str,
+    /,
+    *tests: str,
+    watch: bool = False,
+    param: Words | None = None,
+    destroy: str = "",
+) -> int:
+    """Switch a machine on and test its hardware.
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    tests
+        Names or tags (quick, standard, burn-in); without: those tagged commissioning
+    watch
+        Stay until the end; exit status 1 when the machine is not Ready then
+    param
+        [SCRIPT.]NAME=VALUE
+    destroy
+        The machine's name again, when a chosen test destroys what is on its disks
+    """
+    body = _choice([], list(tests) or None, param or [], destroy)
+    return _start([machine], "/test", body, watch=watch)
+
+
+def override(machine: str, /, *, reason: str) -> None:
+    """Call a machine that failed its tests Ready.
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    reason
+        Why; it stays on the record
+    """
+    found = _ask(machine_path(machine, "/override"), {"reason": reason})
+    print(plain(f"{found['name']}: {found['state']}: {found['state_reason']}"))
+
+
+def suppress(result: int, /, *, reason: str = "") -> None:
+    """Do not count a result; without a reason it counts again.
+
+    Parameters
+    ----------
+    result
+        Its number, as `muster show` tells it
+    reason
+        Why
+    """
+    found = _ask(f"/results/{result}/suppress", {"reason": reason})
+    print(plain(f"result {result} ({found['name']}): {found['suppressed'] or 'counts again'}"))
+
+
+def findings(machine: str, /) -> None:
+    """What scripts found beside the inventory: LLDP neighbours, subnets ... as JSON.
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    """
+    try:
+        found = Client().get(machine_path(machine, "/findings"))
+    except ApiError as error:
+        fail(str(error))
+    print(json.dumps({one["name"]: one["body"] for one in found}, indent=2))
+
+
+def _choice(
+    scripts: list[str], tests: list[str] | None, params: list[str], destroy: str
+) -> dict[str, Any]:
+    body: dict[str, Any] = {"scripts": scripts, "destroy": destroy, "parameters": {}}
+    if tests is not None:
+        body["tests"] = tests
+    for param in params:
+        name, equals, value = param.partition("=")
+        if not equals:
+            fail(f"{param!r}: write [SCRIPT.]NAME=VALUE")
+        script, _, short = name.rpartition(".")
+        body["parameters"].setdefault(script or "*", {})[short] = value
+    return body
+
+
+def _start(names: list[str], verb: str, body: dict[str, Any], *, watch: bool) -> int:
+    for name in names:
+        run = _ask(machine_path(name, verb), body)
+        print(f"{name}: run {run['id']}: {len(run['results'])} scripts")
+    return watch_all(Client(), names) if watch else 0
+
+
+def _ask(path: str, body: object) -> Any:
+    try:
+        return Client().send("POST", path, body)
+    except ApiError as error:
+        fail(str(error))

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each machine is switched: driver, parameters, and the secrets among them, sealed at rest."""
+
+from datetime import datetime
+
+from muster.lifecycle.keyring import Keyring
+from muster.power import drivers
+from muster.store import events, machines, power_states
+from muster.store.engine import Store
+from muster.store.machines import Machine
+
+
+def parameters_of(keyring: Keyring, machine: Machine) -> dict[str, str]:
+    """What the driver is called with, secrets included; raises KeyringError."""
+    return {**machine.power_parameters, **keyring.open(machine.power_secret, of=machine.id)}
+
+
+def set_switch(
+    store: Store,
+    keyring: Keyring,
+    reference: str,
+    driver: str,
+    given: dict[str, str],
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Say how a machine is switched; raises PowerError naming a wrong parameter."""
+    parameters = drivers.check(driver, given)
+    plain, secret = drivers.split(driver, parameters)
+    with store.write() as tx:
+        # A rotation holds the same lock: no secret is sealed with a key that it forgets.
+        store.one_at_a_time(tx)
+        machine = machines.find_for_update(tx, reference)
+        machines.update(
+            tx,
+            machine.id,
+            power_driver=driver,
+            power_parameters=plain,
+            power_secret=keyring.seal(secret, of=machine.id),
+            bmc=drivers.bmc_of(driver, parameters),
+            updated_at=now,
+        )
+        power_states.forget(tx, machine.id)
+        told = f"{machine.name} is switched by {driver}"
+        events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
+
+
+def rotate(store: Store, keyring: Keyring, *, actor: str, now: datetime) -> tuple[int, int]:
+    """Seal every secret with a new key; returns how many secrets, and how many keys went.
+
+    Cut off at any point it is done again: until the last step every key is kept.
+    """
+    with store.write() as tx:
+        store.one_at_a_time(tx)
+        key = keyring.add_key()
+        sealed = machines.sealed(tx)
+        for machine, text in sealed.items():
+            again = keyring.seal(keyring.open(text, of=machine), of=machine)
+            machines.update(tx, machine, power_secret=again)
+        events.add(tx, now, "secrets.rotated", f"BMC secrets are sealed with {key}", actor=actor)
+    with store.write() as tx:
+        store.one_at_a_time(tx)
+        if all(keyring.sealed_with_current(text) for text in machines.sealed(tx).values()):
+            return len(sealed), keyring.forget_old()
+    return len(sealed), 0

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""IPMI over LAN (Intel IPMI v2.0), by FreeIPMI's ipmipower and ipmi-chassis-config.
+
+Sends Get Chassis Status, Chassis Control (power up, power down) and Set System Boot Options at
+privilege OPERATOR. Cipher suite 17 (SHA-256), else 3 (SHA-1): which one is tried once at the
+first contact, kept, and never lowered afterwards. Suites without integrity and encryption (0, 1,
+2, 6, 7, 11, 15, 16) are no choice. A K_g, once set, is always used. Every option but the address
+goes through a file in memory (man 5 freeipmi.conf), never through arguments.
+"""
+
+import re
+from typing import Any
+
+from muster.power import programs
+from muster.power.drivers import Known, Parameter, PowerError
+from muster.power.programs import SECRET_FILE
+
+PARAMETERS = {
+    "power_address": Parameter("host of the BMC", required=True),
+    "power_user": Parameter("user with the OPERATOR privilege"),
+    "power_pass": Parameter("its password, at most 20 characters", secret=True),
+    "power_driver": Parameter(
+        "LAN_2_0, or LAN for IPMI 1.5", default="LAN_2_0", choices=("LAN_2_0", "LAN")
+    ),
+    "power_boot_type": Parameter(
+        "firmware of the next start", default="auto", choices=("auto", "legacy", "efi")
+    ),
+    "k_g": Parameter("the BMC's key K_g, as text or 0x and 40 hex digits", secret=True),
+    "cipher_suite_id": Parameter(
+        "cipher suite; learned when empty", choices=("", "3", "8", "12", "17")
+    ),
+    "privilege_level": Parameter(
+        "privilege asked for", default="OPERATOR", choices=("USER", "OPERATOR", "ADMIN")
+    ),
+    "workaround_flags": Parameter("FreeIPMI's work-arounds, with commas", default="opensesspriv"),
+    "mac_address": Parameter("MAC of the BMC, for people"),
+}
+BMC = ("power_address",)
+
+_SUITES = ("17", "3")
+_DEVICES = {"pxe": "PXE", "disk": "HARD-DRIVE"}
+_NO_SUITE = "cipher suite id unavailable"
+_BMC_ERROR = "bmc error"
+_LIMITS_MS = {"session-timeout": 8000, "retransmission-timeout": 900}
+
+# FreeIPMI's words (libipmipower and ipmi-config), what they mean here, whether it stays so.
+_MEANINGS = [
+    ("password invalid", "wrong password; set power_pass", True),
+    ("username invalid", "no such user; set power_user", True),
+    ("k_g invalid", "the BMC has another K_g; set k_g", True),
+    ("privilege level", "the user may not do this; give it OPERATOR, or set privilege_level", True),
+    (_NO_SUITE, "does not offer cipher suite {suite}; set cipher_suite_id, or enable 17 on the"
+     " BMC. It is not lowered by itself", True),
+    # OpenIPMI's simulator says so of suite 17 instead of "unavailable".
+    (_BMC_ERROR, "answers with an error; if it stays so, restart the BMC", False),
+    ("ipmi 2.0 unavailable", "speaks IPMI 1.5 only; set power_driver=LAN if you accept that", True),
+    ("authentication type", "refuses this kind of authentication; enable the user for LAN", True),
+    ("password verification timeout", "did not answer to the password: wrong user, password or"
+     " privilege; or the BMC is overloaded", False),
+    ("connection timeout", "does not answer; is the address right, IPMI over LAN enabled?", False),
+    ("session timeout", "stopped answering; if it stays so, restart the BMC", False),
+    ("bmc busy", "is busy; it is asked again", False),
+    ("busy", "is busy; it is asked again", False),
+    ("invalid hostname", "the name is not found; check power_address and the name servers", True),
+    ("could not resolve", "the name is not found; check power_address and the name servers", True),
+]  # fmt: skip
+
+
+class NoSuite(PowerError):
+    """The BMC does not take the cipher suite."""
+
+
+def unlearned(parameters: dict[str, Any]) -> bool:
+    """True while the cipher suite is not known."""
+    return parameters.get("power_driver") != "LAN" and not parameters.get("cipher_suite_id")
+
+
+async def learn(parameters: dict[str, Any], _: Known) -> dict[str, str]:
+    """The best suite that the BMC takes."""
+    for suite in _SUITES:
+        try:
+            await state({**parameters, "cipher_suite_id": suite})
+        except NoSuite as error:
+            refused = error
+            continue
+        return {"cipher_suite_id": suite}
+    raise refused
+
+
+async def state(parameters: dict[str, Any]) -> str:
+    """Get Chassis Status."""
+    said = await _ipmipower(parameters, "--stat")
+    if said not in ("on", "off"):
+        raise _failure(parameters, said)
+    return said
+
+
+async def on(parameters: dict[str, Any]) -> None:
+    """Chassis Control: power up."""
+    await _command(parameters, "--on")
+
+
+async def off(parameters: dict[str, Any]) -> None:
+    """Chassis Control: power down, at once: a machine that hangs does not heed a soft one."""
+    await _command(parameters, "--off")
+
+
+async def set_boot(parameters: dict[str, Any], device: str) -> None:
+    """Set System Boot Options: boot flags for the next start only."""
+    if device not in _DEVICES:
+        raise PowerError(f"IPMI cannot boot from {device}; it has {', '.join(_DEVICES)}")
+    pairs = {"Boot_Device": _DEVICES[device]}
+    if parameters.get("power_boot_type", "auto") != "auto":
+        kind = {"efi": "EFI", "legacy": "PC-COMPATIBLE"}[parameters["power_boot_type"]]
+        pairs = {"BIOS_Boot_Type": kind, **pairs}
+    words = [f"--key-pair=Chassis_Boot_Flags:{key}={value}" for key, value in pairs.items()]
+    ended = await programs.run(
+        "ipmi-chassis-config",
+        *_where(parameters),
+        "--commit",
+        *words,
+        secret=configuration(parameters),
+        package="freeipmi-tools",
+    )
+    if ended.status != 0:
+        raise _failure(parameters, ended.output)
+
+
+def configuration(parameters: dict[str, Any]) -> str:
+    """The options as a file of FreeIPMI; raises PowerError for what it cannot hold."""
+    lan_2 = parameters.get("power_driver", "LAN_2_0") == "LAN_2_0"
+    options = {
+        "driver-type": "LAN_2_0" if lan_2 else "LAN",
+        "username": parameters.get("power_user", ""),
+        "password": parameters.get("power_pass", ""),
+        "k_g": parameters.get("k_g", "") if lan_2 else "",
+        "privilege-level": parameters.get("privilege_level") or "OPERATOR",
+        "cipher-suite-id": (parameters.get("cipher_suite_id") or "17") if lan_2 else "",
+        "workaround-flags": parameters.get("workaround_flags", ""),
+        **{name: str(limit) for name, limit in _LIMITS_MS.items()},
+    }
+    return "".join(f"{name} {_quoted(text)}\n" for name, text in options.items() if text)
+
+
+def _quoted(text: str) -> str:
+    """In quotes, with backslashes before what FreeIPMI's reader takes for its own."""
+    return '"' + re.sub(r'(["#\\])', r"\\\1", text) + '"'
+
+
+def _where(parameters: dict[str, Any]) -> list[str]:
+    return [f"--hostname={parameters['power_address']}", f"--config-file={SECRET_FILE}"]
+
+
+async def _ipmipower(parameters: dict[str, Any], action: str) -> str:
+    """What ipmipower says of the host: "on", "off", "ok", or its words for a failure."""
+    ended = await programs.run(
+        "ipmipower",
+        *_where(parameters),
+        action,
+        secret=configuration(parameters),
+        package="freeipmi-tools",
+    )
+    return ended.output.strip().rpartition(": ")[2] or "busy"
+
+
+async def _command(parameters: dict[str, Any], action: str) -> None:
+    said = await _ipmipower(parameters, action)
+    if said != "ok":
+        raise _failure(parameters, said)
+
+
+def _failure(parameters: dict[str, Any], said: str) -> PowerError:
+    host = parameters["power_address"]
+    suite = parameters.get("cipher_suite_id") or "17"
+    for words, meaning, permanent in _MEANINGS:
+        if words in said.lower():
+            kind = NoSuite if words in (_NO_SUITE, _BMC_ERROR) else PowerError
+            return kind(f"{host}: {meaning.format(suite=suite)}", permanent=permanent)
+    clean = "".join(c for c in said.strip()[-200:] if c.isprintable())
+    return PowerError(f"{host}: {clean}")

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Redfish (DMTF DSP0266, DSP2046), over HTTPS with Basic authentication.
+
+Sends: `GET /redfish/v1/Systems/NODE_ID` to ask; `POST` to its `#ComputerSystem.Reset` with `On`
+or `ForceOff`, or the nearest type that the BMC offers (inline or behind @Redfish.ActionInfo);
+`PATCH` of BootSourceOverrideTarget, once, for the boot device, to @Redfish.Settings where the
+property is there. A BMC with several systems: `node_id` chooses; left empty, it is learned as the
+only system with a Reset action, or the one with the machine's UUID or serial number.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from muster.power import https
+from muster.power.drivers import Known, Parameter, PowerError, Seen
+from muster.power.https import Answer, Link
+
+PARAMETERS = {
+    "power_address": Parameter("host, host:port or https:// URL of the BMC", required=True),
+    "power_user": Parameter("user with the Operator role", required=True),
+    "power_pass": Parameter("its password", required=True, secret=True),
+    "node_id": Parameter("which system of the BMC; learned when empty"),
+    **https.TLS,
+}
+BMC = ("power_address",)
+
+_SYSTEMS = "/redfish/v1/Systems"
+_STATES = {"On": "on", "Off": "off"}
+_ON = ("On", "ForceOn", "PushPowerButton")
+_OFF = ("ForceOff", "PushPowerButton")
+_DEVICES = {"pxe": "Pxe", "http": "UefiHttp", "disk": "Hdd"}
+
+
+def unlearned(parameters: dict[str, Any]) -> bool:
+    """True before the first contact."""
+    needs_pin = (parameters.get("tls") or "pin") == "pin" and not parameters.get("tls_fingerprint")
+    return needs_pin or not parameters.get("node_id")
+
+
+async def learn(parameters: dict[str, Any], known: Known) -> dict[str, str]:
+    """The certificate's fingerprint when it is to be pinned, and which system."""
+    learned: dict[str, str] = {}
+    peer = https.peer_of(parameters)
+    if peer.tls == "pin" and not peer.fingerprint:
+        learned["tls_fingerprint"] = await https.fingerprint(peer)
+    if not parameters.get("node_id"):
+        async with https.connect(https.peer_of({**parameters, **learned})) as link:
+            learned["node_id"] = await _choose(link, known)
+    return learned
+
+
+async def look(parameters: dict[str, Any]) -> Seen:
+    """State and health with one request."""
+    async with https.connect(https.peer_of(parameters)) as link:
+        return seen(await _system(link, parameters))
+
+
+async def state(parameters: dict[str, Any]) -> str:
+    """PowerState; PoweringOn, PoweringOff and Paused are unknown."""
+    return (await look(parameters)).state
+
+
+async def on(parameters: dict[str, Any]) -> None:
+    """Reset with On."""
+    await _reset(parameters, _ON)
+
+
+async def off(parameters: dict[str, Any]) -> None:
+    """Reset with ForceOff: a machine that hangs does not heed a graceful one."""
+    await _reset(parameters, _OFF)
+
+
+async def set_boot(parameters: dict[str, Any], device: str) -> None:
+    """The next start's device, once."""
+    async with https.connect(https.peer_of(parameters)) as link:
+        path = _path(parameters)
+        system = await link.get(path)
+        target = _DEVICES[device]
+        boot = _object(system.body, "Boot")
+        offered = boot.get("BootSourceOverrideTarget@Redfish.AllowableValues")
+        if isinstance(offered, list) and offered and target not in offered:
+            has = ", ".join(map(str, offered))
+            raise PowerError(f"{link.peer.url.host}: cannot boot from {target}; it offers {has}")
+        settings = _object(_object(system.body, "@Redfish.Settings"), "SettingsObject")
+        if pending := str(settings.get("@odata.id") or ""):
+            there = await link.get(pending)
+            if "BootSourceOverrideTarget" in _object(there.body, "Boot"):
+                path, system = pending, there
+        body = {"Boot": {"BootSourceOverrideTarget": target, "BootSourceOverrideEnabled": "Once"}}
+        await link.send("PATCH", path, body, _if_match(system))
+
+
+def seen(system: dict[str, Any]) -> Seen:
+    """What a ComputerSystem says, whatever its shape."""
+    status = _object(system, "Status")
+    health = str(status.get("HealthRollup") or status.get("Health") or "")
+    return Seen(_STATES.get(str(system.get("PowerState")), "unknown"), health[:16])
+
+
+async def _system(link: Link, parameters: dict[str, Any]) -> dict[str, Any]:
+    return (await link.get(_path(parameters))).body
+
+
+def _path(parameters: dict[str, Any]) -> str:
+    node = parameters.get("node_id", "")
+    if not node or "/" in node or ".." in node:
+        raise PowerError(f"node_id: {node!r} names no system", permanent=True)
+    return f"{_SYSTEMS}/{node}"
+
+
+async def _reset(parameters: dict[str, Any], wanted: tuple[str, ...]) -> None:
+    async with https.connect(https.peer_of(parameters)) as link:
+        system = await _system(link, parameters)
+        action = _object(_object(system, "Actions"), "#ComputerSystem.Reset")
+        target = str(action.get("target") or f"{_path(parameters)}/Actions/ComputerSystem.Reset")
+        offered = await _offered(link, action)
+        kind = next((one for one in wanted if not offered or one in offered), "")
+        if not kind:
+            has = ", ".join(offered)
+            raise PowerError(
+                f"{link.peer.url.host}: offers none of {', '.join(wanted)}; it offers {has}",
+                permanent=True,
+            )
+        await link.send("POST", target, {"ResetType": kind})
+
+
+async def _offered(link: Link, action: dict[str, Any]) -> list[str]:
+    """The reset types that the BMC offers; [] when it does not say."""
+    inline = action.get("ResetType@Redfish.AllowableValues")
+    if isinstance(inline, list):
+        return [str(value) for value in inline]
+    info = action.get("@Redfish.ActionInfo")
+    if not isinstance(info, str):
+        return []
+    for parameter in _list((await link.get(info)).body, "Parameters"):
+        if isinstance(parameter, dict) and parameter.get("Name") == "ResetType":
+            return [str(value) for value in _list(parameter, "AllowableValues")]
+    return []
+
+
+async def _choose(link: Link, known: Known) -> str:
+    members = []
+    for member in _list((await link.get(_SYSTEMS)).body, "Members"):
+        path = member.get("@odata.id") if isinstance(member, dict) else None
+        if isinstance(path, str):
+            members.append((path, (await link.get(path)).body))
+    # A GPU baseboard (HGX) is a system, too, without a power button.
+    systems = [
+        (path.rstrip("/").rpartition("/")[2], system)
+        for path, system in members
+        if "#ComputerSystem.Reset" in _object(system, "Actions")
+    ]
+    if len(systems) > 1:
+        systems = [found for found in systems if is_machine(found[1], known)] or systems
+    if len(systems) == 1:
+        return systems[0][0]
+    names = ", ".join(name for name, _ in systems)
+    raise PowerError(
+        f"{link.peer.url.host}: switches {len(systems)} systems"
+        + (f"; set node_id to one of {names}" if names else ": none has a Reset action"),
+        permanent=True,
+    )
+
+
+def is_machine(system: dict[str, Any], known: Known) -> bool:
+    """True when the system has the machine's UUID (in either byte order) or serial number."""
+    serial = str(system.get("SerialNumber") or "").strip()
+    if known.serial and serial == known.serial:
+        return True
+    try:
+        theirs, ours = UUID(str(system.get("UUID"))), UUID(known.uuid)
+    except ValueError:
+        return False
+    return ours in (theirs, UUID(bytes=theirs.bytes_le))
+
+
+def _if_match(answer: Answer) -> dict[str, str]:
+    etag = next((v for k, v in answer.headers.items() if k.lower() == "etag"), "")
+    return {"If-Match": etag} if etag else {}
+
+
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _list(parent: dict[str, Any], name: str) -> list[Any]:
+    value = parent.get(name)
+    return value if isinstance(value, list) else []

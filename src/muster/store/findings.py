@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scripts found about a machine beside its inventory document; the newest of each kind."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from muster.store.engine import Tx
+from muster.store.rows import all_to
+from muster.store.schema import findings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of finding ("lldp", "virtuality"); `result_id` is the result it was read from."""
+
+    name: str
+    result_id: int
+    taken_at: datetime
+    body: Any
+
+
+def put(tx: Tx, machine: str, name: str, body: object, *, result: int, now: datetime) -> None:
+    """Replace what was known; the caller has locked the machine."""
+    same = sa.and_(findings.c.machine_id == machine, findings.c.name == name)
+    values = {"result_id": result, "taken_at": now, "body": body}
+    if tx.execute(findings.update().where(same).values(values)).rowcount == 0:
+        tx.execute(findings.insert().values(machine_id=machine, name=name, **values))
+
+
+def of_machine(tx: Tx, machine: str) -> list[Finding]:
+    """All of a machine, by name."""
+    query = sa.select(findings).where(findings.c.machine_id == machine)
+    return all_to(Finding, tx.execute(query.order_by(findings.c.name)))
+
+
+def body(tx: Tx, machine: str, name: str) -> Any:
+    """One of them, or None."""
+    query = sa.select(findings.c.body).where(findings.c.machine_id == machine)
+    return tx.execute(query.where(findings.c.name == name)).scalar_one_or_none()

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What polling saw of each machine's power last, and when to look again."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from muster.store.engine import Tx
+from muster.store.goals import Goal
+from muster.store.machines import Machine
+from muster.store.rows import all_to, to
+from muster.store.schema import bmc_leases, machines, power_goals, power_states
+
+
+@dataclass(frozen=True)
+class PowerState:
+    """`state`: on, off, unknown, "" before the first look; `failures` in a row, last `error`."""
+
+    machine_id: str
+    state: str = ""
+    health: str = ""
+    seen_at: datetime | None = None
+    changed_at: datetime | None = None
+    failures: int = 0
+    error: str = ""
+    due_at: datetime | None = None
+
+
+def find(tx: Tx, machine: str) -> PowerState | None:
+    """What was seen of this machine."""
+    query = sa.select(power_states).where(power_states.c.machine_id == machine)
+    return to(PowerState, tx.execute(query).first())
+
+
+def forget(tx: Tx, machine: str) -> None:
+    """It is switched otherwise by now: look anew."""
+    tx.execute(power_states.delete().where(power_states.c.machine_id == machine))
+
+
+def enrol(tx: Tx, *, now: datetime) -> None:
+    """Rows, due now, for machines that have a switch and no row."""
+    known = sa.select(power_states.c.machine_id)
+    query = sa.select(machines.c.id).where(
+        machines.c.power_driver != "manual", machines.c.id.not_in(known)
+    )
+    fresh = [asdict(PowerState(row.id, due_at=now)) for row in tx.execute(query)]
+    if fresh:
+        tx.execute(power_states.insert(), fresh)
+
+
+def claim_due(
+    tx: Tx, *, now: datetime, lease: timedelta, limit: int
+) -> list[tuple[PowerState, Machine]]:
+    """Due rows, due again after `lease`; a BMC that is acted on is left in peace."""
+    acted_on = sa.select(bmc_leases.c.bmc).where(bmc_leases.c.until > now)
+    query = (
+        sa.select(power_states)
+        .join(machines, machines.c.id == power_states.c.machine_id)
+        .where(power_states.c.due_at <= now, machines.c.bmc.not_in(acted_on))
+        .order_by(power_states.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=power_states)
+    )
+    due = {state.machine_id: state for state in all_to(PowerState, tx.execute(query))}
+    if not due:
+        return []
+    where = power_states.c.machine_id.in_(due)
+    tx.execute(power_states.update().where(where).values(due_at=now + lease))
+    found = all_to(Machine, tx.execute(sa.select(machines).where(machines.c.id.in_(due))))
+    return [(due[machine.id], machine) for machine in found]
+
+
+def save(tx: Tx, states: Sequence[PowerState]) -> None:
+    """Write what was seen; a machine deleted meanwhile is left out."""
+    if not states:
+        return
+    columns = [column.name for column in power_states.columns if column.name != "machine_id"]
+    change = (
+        power_states.update()
+        .where(power_states.c.machine_id == sa.bindparam("key"))
+        .values({name: sa.bindparam(f"new_{name}") for name in columns})
+    )
+    rows = [
+        {"key": state.machine_id, **{f"new_{name}": getattr(state, name) for name in columns}}
+        for state in states
+    ]
+    tx.execute(change, rows)
+
+
+def goals_of(tx: Tx, ids: Sequence[str]) -> dict[str, Goal]:
+    """What is or was wanted of these machines."""
+    query = sa.select(power_goals).where(power_goals.c.machine_id.in_(ids))
+    return {goal.machine_id: goal for goal in all_to(Goal, tx.execute(query))}

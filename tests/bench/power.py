@@ -1,0 +1,246 @@
+"""Simulated BMCs on loopback, polled and switched by the server's own loops: JSON on the last line.
+
+    python -m tests.bench.power [--redfish 1000,5000] [--ipmi 1000] [--on 1000]
+
+30 ms latency, 2 % dead; each BMC has an address of its own. The BMCs are another process, whose
+CPU is not counted.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from aiohttp import web
+from tests.power.certificates import Authority
+from tests.power.ipmi_bmc import IpmiBmc, listen
+
+from muster.lifecycle import polling, power, secrets
+from muster.lifecycle.keyring import Keyring
+from muster.lifecycle.policy import Policy
+from muster.machine.states import State
+from muster.power import drivers
+from muster.store import machines
+from muster.store.engine import Store
+from muster.store.machines import Machine
+from muster.store.schema import power_goals
+from muster.store.schema import power_states as states_table
+
+LATENCY_S = 0.03
+DEAD = 50  # One of so many.
+PORT = 8443
+SYSTEM = "/redfish/v1/Systems/1"
+
+
+def address(number: int) -> str:
+    return f"127.{1 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
+
+
+def dead(number: int) -> bool:
+    return number % DEAD == DEAD - 1
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def limit_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def play_redfish(count: int, folder: str, ready: Event) -> None:
+    """Any number of BMCs behind one listener, told apart by their address."""
+    limit_files()
+    tls, fingerprint = Authority(Path(folder)).context(self_signed=True)
+    (Path(folder) / "fingerprint").write_text(fingerprint)
+    silent = {address(number) for number in range(count) if dead(number)}
+    on: set[str] = set()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        host = request.transport.get_extra_info("sockname")[0]
+        await asyncio.sleep(3600 if host in silent else LATENCY_S)
+        if request.method == "POST":
+            (on.add if (await request.json())["ResetType"] == "On" else on.discard)(host)
+            return web.Response(status=204)
+        if request.method == "PATCH":
+            return web.Response(status=204)
+        state = "On" if host in on else "Off"
+        return web.json_response({"PowerState": state, "Status": {"Health": "OK"}})
+
+    async def serve() -> None:
+        application = web.Application()
+        application.router.add_route("*", "/{any:.*}", handle)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "0.0.0.0", PORT, ssl_context=tls, backlog=4096).start()
+        ready.set()
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+def play_ipmi(count: int, _: str, ready: Event) -> None:
+    limit_files()
+
+    async def serve() -> None:
+        for number in range(count):
+            bmc = IpmiBmc(answers=not dead(number), delay_s=LATENCY_S)
+            await listen(bmc, address(number), 623)
+        ready.set()
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+@contextlib.contextmanager
+def playing(work: Any, count: int, folder: str) -> Any:
+    ready = multiprocessing.Event()
+    process = multiprocessing.Process(target=work, args=(count, folder, ready), daemon=True)
+    process.start()
+    assert ready.wait(60)
+    yield
+    process.kill()
+    process.join()
+
+
+def rack(folder: Path, driver: str, count: int) -> power.Switchboard:
+    """A store with so many machines, their passwords sealed."""
+    store = Store(f"sqlite:///{folder}/bench.db")
+    store.migrate()
+    keyring = Keyring(folder / "secrets.key")
+    keyring.create()
+    with store.write() as tx:
+        for number in range(count):
+            given = {"power_address": address(number), "power_user": "maas", "power_pass": "hush"}
+            if driver == "redfish":
+                given["power_address"] += f":{PORT}"
+                pin = (folder / "fingerprint").read_text()
+                given |= {"node_id": "1", "tls_fingerprint": pin}
+            else:
+                given["cipher_suite_id"] = "17"
+            plain, secret = drivers.split(driver, drivers.check(driver, given))
+            add(tx, keyring, number, driver, plain, secret)
+    return power.Switchboard(store, keyring, Policy(poll_s=3600), now)
+
+
+def add(
+    tx: sa.Connection,
+    keyring: Keyring,
+    number: int,
+    driver: str,
+    plain: dict[str, str],
+    secret: dict[str, str],
+) -> None:
+    key = secrets.new_id(12)
+    empty = dict.fromkeys(
+        ("state_reason", "uuid", "serial", "vendor", "product", "architecture", "firmware"), ""
+    )
+    machine = Machine(
+        id=key,
+        name=f"m{number}",
+        state=State.NEW,
+        **empty,
+        permitted=True,
+        denied_reason="",
+        surveyed_at=None,
+        summary={},
+        power_driver=driver,
+        power_parameters=plain,
+        created_at=now(),
+        updated_at=now(),
+        power_secret=keyring.seal(secret, of=key),
+        bmc=plain["power_address"],
+    )
+    machines.add(tx, machine)
+
+
+async def sweep(board: power.Switchboard, count: int) -> dict[str, float]:
+    """Poll until every live machine was seen once."""
+    live = sum(not dead(number) for number in range(count))
+    began, used = now(), cpu_s()
+    working = asyncio.create_task(polling.work(board))
+    while True:
+        await asyncio.sleep(0.1)
+        with board.store.read() as tx:
+            seen = [t for (t,) in tx.execute(sa.select(states_table.c.seen_at)) if t]
+        if len(seen) == live or now() - began > timedelta(minutes=10):
+            break
+    took = (now() - began).total_seconds()
+    used = cpu_s() - used
+    working.cancel()
+    await asyncio.wait([working])
+    waited = sorted((t - began).total_seconds() for t in seen)
+    return {
+        "seen": len(seen),
+        "live": live,
+        "sweep_s": round(took, 1),
+        "cpu_ms": round(1000 * used / max(1, len(seen)), 2),
+        "live_p99_s": round(waited[int(len(waited) * 0.99) - 1], 1) if waited else -1,
+    }
+
+
+def cpu_s() -> float:
+    """This process and the programs it ran."""
+    parts = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(part.ru_utime + part.ru_stime for part in parts)
+
+
+async def switch_on(board: power.Switchboard, count: int) -> float:
+    """Seconds until every live machine was asked, switched and seen on."""
+    began = time.monotonic()
+    with board.store.write() as tx:
+        for machine in machines.some(tx, limit=count):
+            power.want(tx, board.policy, machine, "on", now(), why="bench", boot_device="pxe")
+    working = asyncio.create_task(power.work(board))
+    live = sum(not dead(number) for number in range(count))
+    reached = 0
+    while reached < live and time.monotonic() - began < 300:
+        await asyncio.sleep(0.1)
+        with board.store.read() as tx:
+            where = power_goals.c.status == "reached"
+            query = sa.select(sa.func.count()).select_from(power_goals).where(where)
+            reached = tx.execute(query).scalar_one()
+    working.cancel()
+    await asyncio.wait([working])
+    return round(time.monotonic() - began, 1) if reached == live else -1
+
+
+def run(driver: str, count: int, *, on: bool = False) -> Any:
+    work = play_redfish if driver == "redfish" else play_ipmi
+    with tempfile.TemporaryDirectory() as name, playing(work, count, name):
+        board = rack(Path(name), driver, count)
+        try:
+            return asyncio.run((switch_on if on else sweep)(board, count))
+        finally:
+            board.store.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--redfish", default="1000,5000")
+    parser.add_argument("--ipmi", default="1000,5000")
+    parser.add_argument("--on", type=int, default=1000)
+    chosen = parser.parse_args()
+    limit_files()
+    found: dict[str, Any] = {}
+    for driver in ("redfish", "ipmi"):
+        counts = [int(count) for count in getattr(chosen, driver).split(",") if count]
+        found[driver] = {str(count): run(driver, count) for count in counts}
+    if chosen.on:
+        found[f"power_on_{chosen.on}_s"] = run("redfish", chosen.on, on=True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Built-in scripts that hear others: a real dnsmasq and a real lldpd at the end of a cable."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.server.running import wait_for
+from tests.server.segments import Client, in_own_network, needs_root
+
+from muster.lifecycle import readings
+from muster.scripts.catalogue import builtin
+
+pytestmark = [pytest.mark.e2e, needs_root]
+
+# A virtual cable's end has no device behind it, which is how the scripts know a NIC; and /sys shows
+# the network that its mount was made in.
+RUN = """
+import importlib.machinery, importlib.util, subprocess, sys
+from pathlib import Path
+subprocess.run(["mount", "-t", "sysfs", "none", "/sys"], check=True)
+loader = importlib.machinery.SourceFileLoader("script", sys.argv[1])
+script = importlib.util.module_from_spec(importlib.util.spec_from_loader("script", loader))
+loader.exec_module(script)
+script.physical = lambda: ["eth0"]
+if hasattr(script, "SOCKETS"):
+    script.SOCKETS = (Path(sys.argv[2]),)
+    real = subprocess.run
+    def run(words, **more):
+        tool = [words[0], "-u", sys.argv[2]] if words[0] == "lldpctl" else words[:1]
+        return real([*tool, *words[1:]], **more)
+    subprocess.run = run
+sys.exit(script.main())
+"""
+
+
+def run(
+    client: Client, name: str, folder: Path, *more: str
+) -> "subprocess.CompletedProcess[bytes]":
+    (source,) = (script.source for script in builtin("commissioning") if script.name == name)
+    file = folder / name
+    file.write_bytes(source)
+    words = client.inside("unshare", "--mount", sys.executable, "-c", RUN, str(file), *more)
+    return subprocess.run(words, capture_output=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """lldpd gives its rights up and must still reach its socket."""
+    with tempfile.TemporaryDirectory(prefix="muster-lldp-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def daemon(*words: str) -> Iterator[None]:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def test_dhcp_tells_the_subnet_and_takes_no_lease(tmp_path: Path) -> None:
+    def work() -> None:
+        client = Client("srv0", "10.77.0.1/24")
+        leases = tmp_path / "leases"
+        serve = "dnsmasq --no-daemon --port=0 --interface=srv0 --bind-interfaces --no-ping"
+        ranges = f"--dhcp-range=10.77.0.50,10.77.0.60,1h --dhcp-leasefile={leases} -u root"
+        try:
+            with daemon(*serve.split(), *ranges.split(), "--domain=lab.example"):
+                done = run(client, "00-maas-05-dhcp-unconfigured-ifaces", tmp_path)
+            assert done.returncode == 0, done.stderr
+            (nic,) = readings.subnets(done.stdout)
+            assert (nic["interface"], nic["mac"], nic["link"]) == ("eth0", Client.MAC, True)
+            (offer,) = nic["offers"]
+            assert (offer["subnet"], offer["server"]) == ("10.77.0.0/24", "10.77.0.1")
+            assert (offer["routers"], offer["domain"]) == (["10.77.0.1"], "lab.example")
+            assert "10.77" not in client.run("ip -4 addr show dev eth0")
+            assert not leases.exists() or leases.read_text() == ""
+        finally:
+            client.close()
+
+    in_own_network(work)
+
+
+def test_dhcp_where_nobody_offers_says_so_in_time(tmp_path: Path) -> None:
+    def work() -> None:
+        client = Client("srv0", "10.77.0.1/24")
+        try:
+            done = run(client, "00-maas-05-dhcp-unconfigured-ifaces", tmp_path)
+            (nic,) = readings.subnets(done.stdout)
+            assert (nic["link"], nic["offers"]) == (True, [])
+        finally:
+            client.close()
+
+    in_own_network(work)
+
+
+@pytest.mark.skipif(shutil.which("lldpd") is None, reason="lldpd is not installed here")
+def test_lldp_ends_as_soon_as_the_switch_was_heard(tmp_path: Path, open_folder: Path) -> None:
+    def work() -> None:
+        client = Client("srv0", "10.77.0.1/24")
+        switch, listener = open_folder / "switch.socket", open_folder / "machine.socket"
+        common = ("lldpd", "-d", "-M", "4")
+        name = ("-S", "a switch", "-m", "10.77.0.1", "-I", "srv0")
+        try:
+            heard = client.inside(*common, "-r", "-u", str(listener), "-I", "eth0")
+            with daemon(*heard), daemon(*common, "-u", str(switch), *name):
+                wait_for(switch.exists)
+                wait_for(listener.exists)
+                tune = ["lldpcli", "-u", str(switch), "configure", "lldp", "tx-interval", "1"]
+                subprocess.run(tune, check=True, capture_output=True)
+                done = run(client, "99-maas-01-capture-lldp", tmp_path, str(listener))
+            assert done.returncode == 0, done.stderr
+            assert done.stderr == b""
+            (neighbour,) = readings.lldp(done.stdout)
+            assert (neighbour["interface"], neighbour["via"]) == ("eth0", "LLDP")
+            assert neighbour["description"] == "a switch"
+            assert neighbour["management"] == ["10.77.0.1"]
+            assert neighbour["port"] == "srv0"
+        finally:
+            client.close()
+
+    in_own_network(work)
