@@ -30,6 +30,8 @@ _COMMANDS = {
     "logout": ("muster.cli.login:logout", "Forget the API key and make it useless."),
     "machines": ("muster.cli.machines:machines", "List machines."),
     "show": ("muster.cli.show:show", "One machine: hardware, runs, last boot's timeline."),
+    "diff": ("muster.cli.history:diff", "What changed in a machine's hardware."),
+    "component": ("muster.cli.history:component", "Where a DIMM, disk, NIC or GPU has been."),
     "boots": ("muster.cli.show:boots", "Attempts to start, also of unknown machines."),
     "commission": ("muster.cli.tests:commission", "Accept a machine and commission it."),
     "test": ("muster.cli.tests:run_tests", "Test a machine's hardware."),

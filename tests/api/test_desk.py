@@ -72,6 +72,9 @@ def people_s_reading(tour: Tour, words: dict[str, str]) -> None:
     assert document.content == resources()
     schema = tour.good("GET", "/api/v1/schemas/resources").json()
     assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12/")
+    tour.good("GET", machine + "/versions", words=words)
+    tour.good("GET", machine + "/diff", words=words, params={"old": 1, "new": 1})
+    tour.good("GET", "/api/v1/components", params={"serial": "S1"})
     found = tour.good("GET", machine + "/findings", words=words).json()
     assert {"name": "virtuality", "body": {"virtual": False, "hypervisor": ""}}.items() <= next(
         one.items() for one in found if one["name"] == "virtuality"

@@ -2,7 +2,7 @@
 
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,15 @@ def server(store: Store, tmp_path: Path, desk: Desk) -> Iterator[LiveServer]:
         yield running
 
 
-def play(server: LiveServer, key: str, *more: str, config: Path | None = None) -> None:
+# No schema can say what a condition is: a good one is given.
+PARAMETERS = ["[parameters]", '"query.filter" = "memory > 1GiB or state = New"']
+
+
+def play(server: LiveServer, key: str, *more: str, folder: Path, lines: Sequence[str] = ()) -> None:
     """Fails with what schemathesis found: each with the request that shows it."""
-    chosen = [f"--config-file={config}"] if config else []
+    config = folder / "schemathesis.toml"
+    config.write_text("\n".join([*PARAMETERS, *lines]) + "\n")
+    chosen = [f"--config-file={config}"]
     header = f"--header=Authorization: Bearer {key}"
     words = [str(PROGRAM), *chosen, "run", f"{server.url}/api/openapi.json", header]
     done = subprocess.run([*words, *OPTIONS.split(), *more], capture_output=True, text=True)
@@ -51,10 +57,10 @@ def play(server: LiveServer, key: str, *more: str, config: Path | None = None) -
 
 @pytest.mark.slow
 def test_strangers_to_the_data_are_answered_as_the_document_says(
-    server: LiveServer, desk: Desk
+    server: LiveServer, desk: Desk, tmp_path: Path
 ) -> None:
     # Its own key would end with the first of them; it has a test of its own.
-    play(server, desk.keys["admin"], "--exclude-path=/api/v1/logout")
+    play(server, desk.keys["admin"], "--exclude-path=/api/v1/logout", folder=tmp_path)
 
 
 @pytest.mark.slow
@@ -72,18 +78,18 @@ def test_requests_about_what_exists_are_answered_as_the_document_says(
         "path.nonce": desk.boot(mac="52:54:00:12:34:99"),
         "path.sha256": item["sha256"],
     }
-    lines = ["[parameters]", *(f'"{name}" = {value!r}' for name, value in known.items())]
+    lines = [f'"{name}" = {value!r}' for name, value in known.items()]
     for path in ("/agent/events", "/agent/scripts/{sha256}"):
         token = f'{{ Authorization = "Bearer {welcome["token"]}" }}'
         lines += ["[[operations]]", f'include-path = "{path}"', f"headers = {token}"]
-    config = tmp_path / "schemathesis.toml"
-    config.write_text("\n".join(lines) + "\n")
     leave_out = ("--exclude-path=/api/v1/logout", "--exclude-method=DELETE")
-    play(server, desk.keys["admin"], *leave_out, config=config)
+    play(server, desk.keys["admin"], *leave_out, folder=tmp_path, lines=lines)
 
 
-def test_signing_out_is_answered_as_the_document_says(server: LiveServer, desk: Desk) -> None:
-    play(server, desk.keys["operator"], "--include-path=/api/v1/logout")
+def test_signing_out_is_answered_as_the_document_says(
+    server: LiveServer, desk: Desk, tmp_path: Path
+) -> None:
+    play(server, desk.keys["operator"], "--include-path=/api/v1/logout", folder=tmp_path)
 
 
 def test_the_document_tells_limits_and_refusals(desk: Desk) -> None:

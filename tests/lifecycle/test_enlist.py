@@ -10,6 +10,7 @@ from muster.lifecycle.secrets import Forbidden
 from muster.machine.phases import Purpose
 from muster.machine.states import State
 from muster.store import boots
+from muster.wire.hello import Nic
 
 DUMMY = "03000200-0400-0500-0006-000700080009"
 OTHER_UUID = "0d1f9d4e-5d0a-4f43-9a1e-5a4f9d1e0002"
@@ -340,3 +341,21 @@ def test_a_loader_that_sends_what_no_text_has_is_answered(rack: Rack, bad: str) 
     plan = rack.boot(uuid=bad, mac=MAC, serial=bad)
     assert plan.purpose == Purpose.ENLIST
     assert rack.find_boot(plan.boot).serial in ("nulnul", "half  pair", "lineline")
+
+
+def test_a_dock_s_mac_is_on_no_record_and_makes_no_clash(rack: Rack) -> None:
+    dock = Nic("00:50:b6:aa:bb:cc", "enx0050b6aabbcc", bus="usb")
+    plan = rack.boot(mac=dock.mac)
+    first = rack.say_hello(plan.nonce, macs=None, nics=[Nic(MAC, "eth0", bus="pci"), dock])
+    plan = rack.boot(mac=dock.mac, uuid=OTHER_UUID)
+    second = rack.say_hello(
+        plan.nonce,
+        uuid=OTHER_UUID,
+        serial="SN2",
+        macs=None,
+        nics=[Nic(MAC2, "eth0"), dock],
+    )
+    assert (first.decision, second.decision) == ("run", "run")
+    assert first.machine != second.machine
+    assert rack.macs(first.machine) == [MAC]
+    assert rack.macs(second.machine) == [MAC2]

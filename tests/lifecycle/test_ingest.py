@@ -10,7 +10,7 @@ from rack import MAC, Rack, event
 from muster.lifecycle import commission, deadlines, results, survey
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.states import State
-from muster.store import runs
+from muster.store import runs, versions
 from muster.wire.codec import BadMessage
 from muster.wire.events import Ack, Batch, Event
 from muster.wire.hello import Welcome
@@ -54,7 +54,7 @@ def test_the_survey_reads_the_document_of_a_real_machine(rack: Rack, welcome: We
     assert (machine.summary["vendor"], machine.summary["product"]) == ("Acme", "Rack9000")
     assert machine.summary["nics"][0]["mac"] == MAC
     with rack.store.read() as tx:
-        assert runs.newest_document(tx, machine.id) == rack.document
+        assert versions.body(tx, versions.some(tx, machine.id, limit=1)[0]) == rack.document
 
 
 @pytest.mark.parametrize(

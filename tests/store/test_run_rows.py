@@ -120,22 +120,6 @@ def test_output_is_given_by_stream_and_offset(
         assert runs.find_result(tx, result).output_bytes == 19
 
 
-def test_the_newest_document_is_given_whole(store: Store, run: int, now: datetime) -> None:
-    with store.write() as tx:
-        assert runs.newest_document(tx, "id-bold-otter") is None
-        for body in (b"old", b'{"new": "\xc3\xa4"}' * 1000):
-            runs.add_document(
-                tx,
-                machine_id="id-bold-otter",
-                result_id=1,
-                taken_at=now,
-                sha256="c" * 64,
-                body=body,
-            )
-    with store.read() as tx:
-        assert runs.newest_document(tx, "id-bold-otter") == b'{"new": "\xc3\xa4"}' * 1000
-
-
 def want(store: Store, name: str, now: datetime, *, goal: str = "on") -> None:
     with store.write() as tx:
         machines.add(tx, machine(name, now))

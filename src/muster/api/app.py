@@ -11,7 +11,17 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
-from muster.api import images, journal, machines, people, power, schemas, scripts, tests
+from muster.api import (
+    history,
+    images,
+    journal,
+    machines,
+    people,
+    power,
+    schemas,
+    scripts,
+    tests,
+)
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
@@ -19,6 +29,7 @@ from muster.lifecycle import timeline
 from muster.lifecycle.keyring import KeyringError
 from muster.lifecycle.scripts import BadScript
 from muster.lifecycle.secrets import Forbidden
+from muster.machine.grammar import BadExpression
 from muster.machine.states import Refused
 from muster.power.drivers import PowerError
 from muster.store.engine import Conflict, Missing, Store
@@ -33,6 +44,7 @@ def router() -> Router:
         path="/",
         route_handlers=[
             *machines.ROUTES,
+            *history.ROUTES,
             *tests.ROUTES,
             *scripts.ROUTES,
             *power.ROUTES,
@@ -68,7 +80,7 @@ def _validation(_: AnyRequest, error: ValidationException) -> Response[dict[str,
 def _field(item: dict[str, Any]) -> str:
     """The field's path as callers write it; Litestar keeps `data` and `state` for itself."""
     named = str(item.get("key") or item.get("source") or "data")
-    return {"data": "body", "in_state": "state"}.get(named, named)
+    return {"data": "body", "in_state": "state", "condition": "filter"}.get(named, named)
 
 
 def _too_large(request: AnyRequest, _: RequestEntityTooLarge) -> Response[dict[str, Any]]:
@@ -111,6 +123,11 @@ def _bad_message(_: AnyRequest, error: BadMessage) -> Response[dict[str, Any]]:
     return _answer(400, str(error), wrong=[{"field": error.path, "why": error.why}])
 
 
+def _bad_expression(_: AnyRequest, error: BadExpression) -> Response[dict[str, Any]]:
+    why = str(error).removeprefix("filter: ")
+    return _answer(400, str(error), wrong=[{"field": "filter", "why": why}])
+
+
 def _bad_script(_: AnyRequest, error: BadScript) -> Response[dict[str, Any]]:
     wrong = [{"field": f"source, line {p.line}: {p.field}", "why": p.reason}
              for p in error.problems]  # fmt: skip
@@ -146,6 +163,7 @@ ERRORS: ExceptionHandlersMap = {
     NoKey: _no_key,
     Forbidden: _forbidden,
     BadMessage: _bad_message,
+    BadExpression: _bad_expression,
     BadScript: _bad_script,
     Missing: _missing,
     Conflict: _conflict,

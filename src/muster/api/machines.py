@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from litestar import Response, delete, get, patch, post
+from litestar import delete, get, patch, post
 from litestar.params import Parameter, QueryParameter
 
-from muster.api import shapes
+from muster.api import filtering, shapes
 from muster.api.access import role
 from muster.api.shapes import BootShown, Machines, MachineShown, RunShown
 from muster.lifecycle import commission
 from muster.lifecycle.policy import Policy
+from muster.machine.grammar import LENGTH, parse
 from muster.machine.states import State
 from muster.store import boots, machines, runs
-from muster.store.engine import Missing, Store
+from muster.store.engine import Store
 from muster.store.people import User
 from muster.wire.codec import Limited, limited
 
 Reference = Annotated[str, Parameter(max_length=63, description="A machine's id or name.")]
 PATH = "/machines/{reference:str}"
+_FILTER = 'A condition, as: memory >= 512GiB and nic.vendor has "Mellanox"'
 
 
 @get("/machines", sync_to_thread=True)
@@ -28,15 +30,18 @@ def list_machines(
     store: Store,
     user: User,
     in_state: Annotated[State | None, QueryParameter(name="state")] = None,
+    condition: Annotated[
+        str, QueryParameter(name="filter", max_length=LENGTH, description=_FILTER)
+    ] = "",
     after: Annotated[str, Parameter(max_length=63)] = "",
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
 ) -> Machines:
-    """Machines by name, a page at a time."""
+    """Machines by name, a page at a time; with `filter` a page may hold fewer than `limit`."""
+    node = parse(condition) if condition else None
     with store.read() as tx:
-        found = machines.some(tx, state=in_state or "", after=after, limit=limit)
-        macs = machines.macs_of(tx, [machine.id for machine in found])
-    items = [shapes.machine(machine, macs[machine.id]) for machine in found]
-    return Machines(items, found[-1].name if len(found) == limit else "")
+        page = filtering.page(tx, node, state=in_state or "", after=after, limit=limit)
+    items = [shapes.machine(machine, page.macs[machine.id]) for machine in page.machines]
+    return Machines(items, page.next, page.because)
 
 
 @get(PATH, sync_to_thread=True)
@@ -70,17 +75,6 @@ def machine_runs(
     with store.read() as tx:
         found = runs.some(tx, machines.find(tx, reference).id, limit=limit)
         return [shapes.run(run, runs.results_of(tx, run.id)) for run in found]
-
-
-@get(PATH + "/resources", sync_to_thread=True, media_type="application/json")
-def machine_resources(reference: Reference, store: Store, user: User) -> Response[bytes]:
-    """The newest inventory document, byte for byte as the machine sent it."""
-    with store.read() as tx:
-        machine = machines.find(tx, reference)
-        body = runs.newest_document(tx, machine.id)
-    if body is None:
-        raise Missing(f"{machine.name} has sent no resources document yet")
-    return Response(body, media_type="application/json")
 
 
 @dataclass(frozen=True)
@@ -149,7 +143,6 @@ ROUTES = [
     show_machine,
     machine_boots,
     machine_runs,
-    machine_resources,
     change_machine,
     delete_machine,
     abort,

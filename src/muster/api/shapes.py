@@ -44,10 +44,14 @@ class MachineShown:
 
 @dataclass(frozen=True)
 class Machines:
-    """A page of machines by name; `next` is the `after` of the following page, empty at the end."""
+    """A page of machines by name; `next` is the `after` of the following page, empty at the end.
+
+    `because` says by a machine's id why `filter` holds for it.
+    """
 
     items: list[MachineShown]
     next: str
+    because: dict[str, str]
 
 
 @dataclass(frozen=True)

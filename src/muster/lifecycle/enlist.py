@@ -157,7 +157,12 @@ def _boot_of(tx: Tx, message: Hello, now: datetime) -> Boot:
 
 def _identify(tx: Tx, boot: Boot, message: Hello, now: datetime) -> Machine | Clash:
     evidence = message.evidence
-    claim = identity.claim(evidence.uuid, evidence.serial, [nic.mac for nic in evidence.nics])
+    claim = identity.claim(
+        evidence.uuid,
+        evidence.serial,
+        [nic.mac for nic in evidence.nics],
+        usb=[nic.mac for nic in evidence.nics if nic.bus == "usb"],
+    )
     verdict = identity.match(claim, machines.candidates(tx, claim))
     if isinstance(verdict, Clash):
         _keep_clash(tx, boot, verdict, to_plain(evidence), now)

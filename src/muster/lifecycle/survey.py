@@ -10,7 +10,9 @@ from dataclasses import asdict
 from datetime import datetime
 
 from muster.lifecycle.readings import READERS, Unreadable
-from muster.store import findings, machines, runs
+from muster.machine import facts as facts_of
+from muster.machine.parts import known_kinds, parts
+from muster.store import findings, hardware, machines, runs, stays
 from muster.store.engine import Tx
 from muster.store.runs import Result, Run
 from muster.wire.resources import BadDocument, read_document, summary
@@ -36,7 +38,8 @@ def read(tx: Tx, run: Run, result: Result, now: datetime) -> str:
 def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     raw = runs.output(tx, result.id, stream="stdout")
     try:
-        facts = summary(read_document(raw))
+        document = read_document(raw)
+        told, facts = summary(document), facts_of.read(document)
     except BadDocument as error:
         return str(error)
     runs.add_document(
@@ -47,5 +50,8 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
         sha256=hashlib.sha256(raw).hexdigest(),
         body=raw,
     )
-    machines.update(tx, run.machine_id, summary=asdict(facts), updated_at=now)
+    machines.update(tx, run.machine_id, summary=asdict(told), updated_at=now)
+    hardware.keep(tx, run.machine_id, facts)
+    name = machines.find(tx, run.machine_id).name
+    stays.record(tx, run.machine_id, name, parts(document), known_kinds(document), now)
     return ""

@@ -7,10 +7,14 @@ person decides.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 _UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
+
+_NOTES = 8
+"""Notes kept: a machine may show 512 NICs."""
 
 DUMMY_UUIDS = frozenset(
     {
@@ -111,11 +115,20 @@ def usable_mac(text: str) -> str:
     return mac
 
 
-def claim(uuid: str, serial: str, macs: list[str]) -> Claim:
-    """Put raw evidence into normal form; `notes` say what was refused and why."""
+def claim(uuid: str, serial: str, macs: list[str], *, usb: Collection[str] = ()) -> Claim:
+    """Put raw evidence into normal form; `notes` say what was refused and why.
+
+    `usb` are the MACs of NICs on USB. A dock or adapter goes from desk to desk, and BMCs show the
+    same MAC on many machines (metal3 documents hosts that could not be inspected for that).
+    """
     clean, why = usable_uuid(uuid)
-    usable = frozenset(filter(None, map(usable_mac, macs)))
-    return Claim(clean, usable_serial(serial), usable, (why,) if why else ())
+    apart = frozenset(filter(None, map(usable_mac, usb)))
+    usable = frozenset(filter(None, map(usable_mac, macs))) - apart
+    notes = [why] if why else []
+    notes += [
+        f"MAC {mac} is of a NIC on USB, which may be a dock or a BMC" for mac in sorted(apart)
+    ]
+    return Claim(clean, usable_serial(serial), usable, tuple(notes[:_NOTES]))
 
 
 def match(claim: Claim, known: list[Known]) -> Verdict:

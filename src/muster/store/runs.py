@@ -60,17 +60,6 @@ class Result:
     suppressed: str
 
 
-@dataclass(frozen=True)
-class Document:
-    """One version of a machine's inventory document."""
-
-    id: int
-    machine_id: str
-    result_id: int
-    taken_at: datetime
-    sha256: str
-
-
 def add(tx: Tx, **values: Any) -> int:
     """A new run; returns its id."""
     inserted = tx.execute(runs.insert().values(values)).inserted_primary_key
@@ -212,10 +201,3 @@ def add_document(tx: Tx, **values: Any) -> None:
     """A version of the inventory; `body` is compressed here."""
     values["body"] = zstandard.ZstdCompressor(level=3).compress(values["body"])
     tx.execute(documents.insert().values(values))
-
-
-def newest_document(tx: Tx, machine: str) -> bytes | None:
-    """The body of the machine's newest inventory document."""
-    query = sa.select(documents.c.body).where(documents.c.machine_id == machine)
-    body = tx.execute(query.order_by(documents.c.id.desc()).limit(1)).scalar_one_or_none()
-    return zstandard.ZstdDecompressor().decompress(body) if body is not None else None

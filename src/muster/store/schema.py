@@ -258,6 +258,32 @@ documents = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
 
+# Beside machines and not in it: a list of machines does not read it.
+hardware = sa.Table(
+    "hardware",
+    metadata,
+    sa.Column(
+        "machine_id", _id, sa.ForeignKey("machines.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("facts", sa.JSON, nullable=False),
+)
+
+stays = sa.Table(
+    "stays",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("serial", sa.String(256), nullable=False, index=True),
+    # No foreign key: where a disk has been stays told when a machine's record is deleted.
+    sa.Column("machine_id", _id, nullable=False, index=True),
+    sa.Column("machine_name", sa.String(63), nullable=False),
+    sa.Column("place", sa.String(256), nullable=False),
+    sa.Column("model", sa.String(256), nullable=False),
+    sa.Column("first_at", Utc, nullable=False),
+    sa.Column("last_at", Utc, nullable=False),
+    sa.Column("gone_at", Utc, nullable=True),
+)
+
 events = sa.Table(
     "events",
     metadata,
