@@ -42,12 +42,20 @@ def server(store: Store, tmp_path: Path, desk: Desk) -> Iterator[LiveServer]:
 
 # No schema can say what a condition is: a good one is given.
 PARAMETERS = ["[parameters]", '"query.filter" = "memory > 1GiB or state = New"']
+# Nor what a script or the name of one is: a text that is none is refused with 400.
+SCRIPTS = ("/scripts", "/scripts/lint", "/scripts/{name}")
+NAMED = ("/machines/{reference}/commission", "/machines/{reference}/test")
+ACCEPTED = '["2xx", "3xx", "400", "401", "403", "404", "409", "429"]'
 
 
 def play(server: LiveServer, key: str, *more: str, folder: Path, lines: Sequence[str] = ()) -> None:
     """Fails with what schemathesis found: each with the request that shows it."""
     config = folder / "schemathesis.toml"
-    config.write_text("\n".join([*PARAMETERS, *lines]) + "\n")
+    refusing = []
+    for path in (*SCRIPTS, *NAMED):
+        refusing += ["[[operations]]", f'include-path = "/api/v1{path}"']
+        refusing += [f"checks.positive_data_acceptance.expected-statuses = {ACCEPTED}"]
+    config.write_text("\n".join([*PARAMETERS, *lines, *refusing]) + "\n")
     chosen = [f"--config-file={config}"]
     header = f"--header=Authorization: Bearer {key}"
     words = [str(PROGRAM), *chosen, "run", f"{server.url}/api/openapi.json", header]

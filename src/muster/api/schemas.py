@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Schemas of documents that machines send, for programs that read them."""
 
-from litestar import Response, get
+from litestar import get
 
 from muster.store.people import User
 from muster.wire import schema
 
 
-@get("/schemas/resources", sync_to_thread=False, media_type="application/json")
-def resources_schema(user: User) -> Response[bytes]:
+@get("/schemas/resources", sync_to_thread=False)
+def resources_schema(user: User) -> dict[str, object]:
     """JSON Schema (draft 2020-12) of a machine's resources document."""
-    return Response(schema.text().encode(), media_type="application/json")
+    return schema.json_schema()
 
 
 ROUTES = [resources_schema]
