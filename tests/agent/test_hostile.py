@@ -232,12 +232,14 @@ LINES = "".join(f"line {i}\n" for i in range(300)).encode()
 def test_an_agent_killed_at_200_random_instants_loses_and_doubles_nothing(
     machine: Machine, tmp_path: Path
 ) -> None:
-    """Ten runs of twenty kills; each ends by itself within 60 s of its last kill."""
+    """Runs of at most twenty kills; each ends by itself within 60 s of its last kill."""
     chance = random.Random(11)
     body = 'i=0; while [ $i -lt 300 ]; do echo "line $i"; i=$((i+1)); done; sleep 0.05'
-    kills = 0
-    for round_ in range(10):
-        ran = tmp_path / f"ran{round_}"
+    kills = rounds = 0
+    while kills < 200:
+        rounds += 1
+        assert rounds <= 40, "runs end before they can be killed"
+        ran = tmp_path / f"ran{rounds}"
         names = [f"{n:02}-some" for n in range(24)]
         both = ("disabled", "any")
         scripts = [
@@ -253,7 +255,6 @@ def test_an_agent_killed_at_200_random_instants_loses_and_doubles_nothing(
                 kills += machine.kill_agent_only()
             supervisor.wait(60)
         check_run(machine, names, ran)
-    assert kills >= 150
 
 
 def check_run(machine: Machine, names: list[str], ran: Path) -> None:
