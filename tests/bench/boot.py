@@ -1,7 +1,9 @@
 """`make bench-boot`: seconds from power-on to each phase of an enlistment, median of three.
 
 The last line printed is one JSON object. The clock is the host's: the lab notes when it starts
-QEMU, the server when a mark is stored. One machine at a time, two emulated CPUs, 2 GiB.
+QEMU, the server when a mark is stored. One machine at a time, two emulated CPUs, 2 GiB. The CPUs
+run side by side also on a QEMU that is too old for it (lab/accel.py): a boot that it breaks is told
+and done again.
 """
 
 import json
@@ -17,6 +19,7 @@ from typing import Any
 from tests.e2e.served import Served
 
 from muster.cli.client import machine_path
+from muster.lab import accel
 from muster.lab.client import Lab
 from muster.lab.machines import Firmware, Order
 
@@ -25,6 +28,7 @@ PHASES = {"loader_s": "loader", "kernel_s": "kernel", "root_s": "root", "hello_s
 
 
 def main() -> int:
+    os.environ.setdefault(accel.OVERRIDE, accel.PARALLEL)
     images = Path(os.environ.get("MUSTER_IMAGES", "build/images")).absolute()
     figures: dict[str, Any] = {}
     with (
@@ -46,11 +50,20 @@ def main() -> int:
 def _measure(served: Served, firmware: Firmware) -> dict[str, float]:
     name = f"b-{firmware}"
     served.lab.add(Order(name=name, firmware=firmware))
-    taken = []
-    for number in range(RUNS):
-        figures = _once(served, name)
-        print(f"{firmware} {number + 1}/{RUNS}: {json.dumps(figures)}", file=sys.stderr)
+    taken: list[dict[str, float]] = []
+    broken = 0
+    while len(taken) < RUNS:
+        try:
+            figures = _once(served, name)
+        except AssertionError as error:
+            broken += 1
+            if broken > 1:
+                raise
+            print(f"{firmware}: a boot broke, once more: {error}", file=sys.stderr)
+            served.lab.machine(name).off()
+            continue
         taken.append(figures)
+        print(f"{firmware} {len(taken)}/{RUNS}: {json.dumps(figures)}", file=sys.stderr)
     return {key: round(statistics.median(one[key] for one in taken), 2) for key in taken[0]}
 
 

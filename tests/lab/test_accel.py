@@ -29,8 +29,13 @@ def test_a_wish_skips_the_probe(name: str, tmp_path: Path) -> None:
     assert chosen({accel.OVERRIDE: name}, tmp_path / "none").name == name
 
 
+def test_cpus_run_side_by_side_on_any_qemu_when_asked_to(tmp_path: Path) -> None:
+    made = chosen({accel.OVERRIDE: accel.PARALLEL}, tmp_path / "none")
+    assert (made.name, made.parallel) == ("tcg", True)
+
+
 def test_an_unknown_wish_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CannotStart, match="say kvm or tcg"):
+    with pytest.raises(CannotStart, match="say kvm, tcg or tcg-parallel"):
         chosen({accel.OVERRIDE: "hvf"}, tmp_path)
 
 
