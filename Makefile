@@ -29,7 +29,8 @@ demo: image ## Two virtual bare machines enlist themselves and become Ready
 
 test: check image ## Everything: check, then journeys with real virtual machines
 	$(BIN)/pytest -q -n auto --hypothesis-profile=thorough -m "hypothesis and not e2e and not slow"
-	MUSTER_TEST_REQUIRE=postgresql,image,lab,lxd $(BIN)/pytest -q -m "e2e or image or slow"
+	MUSTER_TEST_REQUIRE=postgresql,image,lab,lxd $(BIN)/pytest -q -n 2 --dist loadfile \
+		-m "e2e or image or slow"
 
 check: setup lint unit ## Lint, types, contracts, unit tests: the inner loop
 
