@@ -171,6 +171,14 @@ def cluster() -> Iterator[Cluster]:
     running.stop()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The inner loop asks PostgreSQL about the store alone; 'make test' runs all tests on both."""
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        if params.get("engine") == "postgresql" and item.path.parent.name != "store":
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> str:
     """Every test that uses a database runs once on each of these."""
