@@ -72,6 +72,7 @@ def test_the_pack_runs_under_every_python_that_is_here(machine: Machine, python:
     assert machine.output("00-hello") == b"hello\n"
 
 
+@pytest.mark.slow
 def test_a_script_sees_the_environment_that_maas_gives(machine: Machine) -> None:
     machine.run(script("00-env", "env; pwd", timeout=60))
     lines = machine.output("00-env").decode().splitlines()
@@ -137,6 +138,7 @@ def test_a_daemon_that_keeps_the_pipe_open_does_not_keep_the_run(
     assert results["10-next"].state == "passed"
 
 
+@pytest.mark.slow
 def test_a_result_file_that_is_a_pipe_does_not_keep_the_run(machine: Machine) -> None:
     results = machine.run(script("00-fifo", 'mkfifo "$RESULT_PATH"'))
     assert results["00-fifo"].state == "passed"
@@ -170,6 +172,7 @@ def test_what_cannot_be_executed_fails_with_the_reason(
     assert results["10-next"].state == "passed"
 
 
+@pytest.mark.slow
 def test_a_script_killed_by_a_signal_says_which(machine: Machine) -> None:
     results = machine.run(script("00-killed", "kill -SEGV $$"))
     assert results["00-killed"].state == "failed"
@@ -214,6 +217,7 @@ def test_a_held_machine_waits_for_a_person_and_then_runs(make_machine: MakeMachi
     assert machine.console().count("waiting: ") == 1
 
 
+@pytest.mark.slow
 def test_a_denied_machine_runs_nothing_and_says_why(
     make_machine: MakeMachine, tmp_path: Path
 ) -> None:

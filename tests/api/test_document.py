@@ -94,6 +94,7 @@ def test_requests_about_what_exists_are_answered_as_the_document_says(
     play(server, desk.keys["admin"], *leave_out, folder=tmp_path, lines=lines)
 
 
+@pytest.mark.slow
 def test_signing_out_is_answered_as_the_document_says(
     server: LiveServer, desk: Desk, tmp_path: Path
 ) -> None:

@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from rackserver import rackserver
 from tests.api.test_history import Server
 from tests.cli.conftest import Person
 
 
+@pytest.mark.slow
 def test_a_person_reads_what_changed_and_where_a_dimm_was(person: Person) -> None:
     server = Server(person.desk, 1)
     server.sends(rackserver())

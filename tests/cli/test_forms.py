@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import pytest
 import yaml
 from tests.api.desk import resources, story
 from tests.cli.conftest import Person
@@ -23,6 +24,7 @@ def test_yaml_reads_back_as_what_was_written() -> None:
     assert yaml.safe_load(yaml_text(found)) == found
 
 
+@pytest.mark.slow
 def test_a_condition_lists_in_every_form(person: Person) -> None:
     welcome = person.desk.enlist()
     person.desk.events(welcome["token"], story(welcome, document=resources()))

@@ -165,6 +165,7 @@ def test_any_one_damaged_attribute_costs_only_its_own_item(
     cost_of_one(data, trees.plant(tmp_path_factory.mktemp("tree"), *trees.server()))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=10_000, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), share=st.sampled_from([2, 5, 20]))
 def test_files_that_vanish_or_fail_while_they_are_read_are_survived(

@@ -169,6 +169,7 @@ def every_value(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
+@pytest.mark.slow
 def test_no_change_of_one_value_makes_more_than_two_sentences_or_fails() -> None:
     """Two where a PCI address names the device in one section and its link in another."""
     whole = rackserver()
@@ -211,6 +212,7 @@ def reread(plain: Plain, rng: random.Random) -> Plain:
     return again
 
 
+@pytest.mark.slow
 def test_the_same_machine_read_again_a_thousand_times_has_no_change() -> None:
     rng = random.Random(1)
     old = read(rackserver())
@@ -301,6 +303,7 @@ def test_control_characters_of_a_vendor_do_not_reach_a_sentence() -> None:
             assert len(sentence) < 1200
 
 
+@pytest.mark.slow
 def test_ten_thousand_disks_are_compared_without_delay() -> None:
     old, new = rackserver(), rackserver()
     disk = at(old, "storage.disks")[0]

@@ -109,6 +109,7 @@ def test_an_unknown_setting_in_the_file_is_named(
     assert "interface" in told
 
 
+@pytest.mark.slow
 def test_settings_shows_each_value_and_where_it_came_from(tmp_path: Path) -> None:
     done = muster(tmp_path, "settings", "--listen", "127.0.0.1:1", MUSTER_ENLIST="hold")
     assert done.returncode == 0

@@ -72,6 +72,7 @@ def test_where_a_disk_was_stays_told_under_the_machine_s_last_name(
     assert told(two, "D1") == [("otter", "bay 1", True)]
 
 
+@pytest.mark.slow
 def test_more_parts_than_a_statement_takes_parameters_are_kept(two: Store, now: datetime) -> None:
     many = [Part("disk", f"bay {n}", "", "", f"D{n}") for n in range(33_000)]
     record(two, "otter", many, now, KINDS)
