@@ -8,6 +8,7 @@ from muster.lifecycle.commission import Options
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.phases import AFTER, Phase, Purpose, later
 from muster.machine.states import State
+from muster.scripts import catalogue
 from muster.store import boots
 from muster.wire.events import PhaseReport
 
@@ -148,6 +149,24 @@ def test_a_machine_that_never_comes_is_started_anew_as_often_as_the_setting_says
         goal = State.FAILED_COMMISSIONING if failed else State.COMMISSIONING
         assert rack.machine(name).state == goal
     assert len(rack.told("run.retried")) == retries
+
+
+def test_a_lost_machine_whose_scripts_are_gone_fails_and_stops_no_other_deadline(
+    rack: Rack, name: str, sweep, monkeypatch
+) -> None:
+    rack.set(name, power_driver="fake", power_parameters={"name": name})
+    commission.abort(rack.store, rack.policy, name, actor="ada", now=rack.now())
+    chosen = Options(scripts=["99-maas-05-kernel-cmdline"])
+    commission.start(rack.store, rack.policy, name, chosen, actor="ada", now=rack.now())
+    monkeypatch.setattr(catalogue, "for_commission", lambda: [])
+    rack.now.advance(rack.policy.arrive_s)
+    assert sweep() == 1
+    machine = rack.machine(name)
+    assert machine.state == State.FAILED_COMMISSIONING
+    assert machine.state_reason.endswith(
+        "(not tried again: no enabled script has the name or tag '99-maas-05-kernel-cmdline')"
+    )
+    assert rack.told("run.retried") == []
 
 
 def test_a_script_that_failed_is_not_tried_again(rack: Rack, name: str) -> None:

@@ -80,10 +80,18 @@ def lost(
     if not again or tried >= policy.commission_retries or machine.power_driver == "manual":
         run_verbs.fail_run(tx, run, now, reason=reason, boot=boot)
         return
-    run_verbs.close(tx, run, now, state="failed", reason=reason, lost="lost")
     asked = Options(**run.options["asked"])
+    try:
+        offers = _offers(tx, asked)
+        _refuse_loss(machine, offers, asked)
+    except Conflict as conflict:
+        # What was asked for is there no more: this machine's failure, not that of every deadline.
+        told = f"{reason} (not tried again: {conflict})"
+        run_verbs.fail_run(tx, run, now, reason=told, boot=boot)
+        return
+    run_verbs.close(tx, run, now, state="failed", reason=reason, lost="lost")
     new = begin(
-        tx, policy, machine, "commission", _offers(tx, asked), asked, actor=run.requested_by,
+        tx, policy, machine, "commission", offers, asked, actor=run.requested_by,
         now=now, retries=tried + 1, previous=run.options["previous"],
     )  # fmt: skip
     told = f"try {tried + 2} of {policy.commission_retries + 1} as run {new}: {reason}"
@@ -97,12 +105,7 @@ def begin(
     *, actor: str, now: datetime, retries: int = 0, previous: str = "",
 ) -> int:  # fmt: skip
     """Open a run of the offered scripts; raises Conflict when a disk would be lost unasked."""
-    destructive = [offer.script.name for offer in offers if offer.script.destructive]
-    if destructive and options.destroy not in (machine.name, machine.id):
-        raise Conflict(
-            f"{', '.join(destructive)} would destroy what is on {machine.name}'s disks;"
-            f" confirm by destroy: {machine.name}"
-        )
+    _refuse_loss(machine, offers, options)
     if (owed := runs.open_of(tx, machine.id)) is not None:
         reason = "commissioning" if mode == "commission" else "testing"
         run_verbs.close(tx, owed, now, state="aborted", reason=reason, lost="aborted")
@@ -118,6 +121,15 @@ def begin(
                  "asked": asdict(options), "retries": retries},
         deadline=now + timedelta(seconds=policy.arrive_s),
     )  # fmt: skip
+
+
+def _refuse_loss(machine: Machine, offers: list[Offer], options: Options) -> None:
+    destructive = [offer.script.name for offer in offers if offer.script.destructive]
+    if destructive and options.destroy not in (machine.name, machine.id):
+        raise Conflict(
+            f"{', '.join(destructive)} would destroy what is on {machine.name}'s disks;"
+            f" confirm by destroy: {machine.name}"
+        )
 
 
 def abort(store: Store, policy: Policy, reference: str, *, actor: str, now: datetime) -> None:
