@@ -14,7 +14,6 @@ import threading
 import traceback
 from pathlib import Path
 
-from muster.agent.bytecode import unfold
 from muster.agent.session import Session, say
 
 FOLDER = Path("/run/muster")
@@ -29,8 +28,6 @@ def main(argv: list[str]) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         say(f"cannot start: {folder}/agent.json: {error!r}")
         return 2
-    if pack := os.environ.get("MUSTER_AGENT"):
-        os.environ["MUSTER_AGENT"] = unfold(pack, folder)
     threading.excepthook = _end
     session = Session(folder, server, nonce)
     signal.signal(signal.SIGTERM, lambda *_: session.stop())

@@ -21,6 +21,7 @@ from typing import Any
 
 from muster import __version__
 from muster.agent import evidence, orphans
+from muster.agent.bytecode import unfold
 from muster.agent.link import Link, Refused, Unreachable
 from muster.agent.runner import Outcome, Runner
 from muster.agent.schedule import startable
@@ -83,6 +84,9 @@ class Session:
             say(f"the server refuses this machine: {welcome.reason}")
             return "poweroff"
         say(f"this is {welcome.machine}: {welcome.mode}, {len(welcome.scripts)} scripts")
+        if pack := os.environ.get("MUSTER_AGENT"):
+            # Not before the hello, which it would delay on the processors of a machine that starts.
+            os.environ["MUSTER_AGENT"] = unfold(pack, self._folder)
         self._runner.output_limit = welcome.output_limit
         self._runner.environment = self._environment()
         sender = threading.Thread(target=self._send, name="sender", daemon=True)
