@@ -1,6 +1,7 @@
 """Takes a planted tree for the running machine, and shows what was asked of its devices."""
 
 import os
+import stat
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,3 +26,11 @@ class LiveReader(Reader):
 
     def _place(self, path: str, *, listed: bool = False) -> str:
         return self._root + path
+
+
+def program(folder: Path, text: str) -> str:
+    """A shell script in the place of smartctl."""
+    place = folder / "smartctl"
+    place.write_text(f"#!/bin/sh\n{text}\n")
+    place.chmod(place.stat().st_mode | stat.S_IXUSR)
+    return str(place)

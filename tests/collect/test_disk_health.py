@@ -3,16 +3,15 @@
 import ctypes
 import errno
 import json
-import stat
 import struct
 import time
 from pathlib import Path
 
 import pytest
 import trees
-from living import LiveReader
+from living import LiveReader, program
 
-from muster.collect import health, running
+from muster.collect import health, running, smartctl
 from muster.wire.peripherals import Health, NvmePath
 
 
@@ -146,13 +145,6 @@ def test_sysfs_alone_tells_state_address_and_temperature(tmp_path: Path) -> None
     ]
 
 
-def program(folder: Path, text: str) -> str:
-    place = folder / "smartctl"
-    place.write_text(f"#!/bin/sh\n{text}\n")
-    place.chmod(place.stat().st_mode | stat.S_IXUSR)
-    return str(place)
-
-
 SMART = {
     "smart_status": {"passed": True},
     "temperature": {"current": 36},
@@ -176,7 +168,7 @@ def test_smartctl_is_asked_of_disks_that_may_know(
     answer = f"echo $* >> {asked}\ncat << END\n{json.dumps(SMART)}\nEND\nexit 4"
     tool = program(tmp_path, answer)
     monkeypatch.setattr(health, "Reader", LiveReader)
-    monkeypatch.setattr(health, "which", lambda _: tool)
+    monkeypatch.setattr(smartctl, "which", lambda _: tool)
     found = health.probe(sata_tree(tmp_path / "root"))
     assert asked.read_text() == "-j -i -H -A /dev/sda\n"
     disk = found.disks[0]
@@ -198,8 +190,8 @@ def test_a_disk_whose_smartctl_fails_keeps_the_rest(
 ) -> None:
     tool = program(tmp_path, text)
     monkeypatch.setattr(health, "Reader", LiveReader)
-    monkeypatch.setattr(health, "which", lambda _: tool)
-    monkeypatch.setattr(health, "_SMARTCTL_SECONDS", 0.2)
+    monkeypatch.setattr(smartctl, "which", lambda _: tool)
+    monkeypatch.setattr(smartctl, "_SECONDS", 0.2)
     found = health.probe(sata_tree(tmp_path / "root"))
     assert found.disks[0].state == "running"
     assert [reason in complaint.reason for complaint in found.errors] == [True]
@@ -209,14 +201,14 @@ def test_without_smartctl_nothing_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(health, "Reader", LiveReader)
-    monkeypatch.setattr(health, "which", lambda _: "")
+    monkeypatch.setattr(smartctl, "which", lambda _: "")
     assert health.probe(sata_tree(tmp_path)).errors == []
 
 
 @pytest.mark.parametrize("told", [None, [], {}, {"smart_status": {}}, {"smart_status": []}])
 def test_an_answer_without_a_verdict_changes_nothing(told: object) -> None:
     disk = Health("sda")
-    health.read_smartctl(told, disk)
+    smartctl.fill(told, disk)
     assert disk == Health("sda")
 
 

@@ -202,7 +202,7 @@ def test_ipv4_addresses_come_from_the_kernel(server: Path, monkeypatch: pytest.M
         address_message(2, 24, b"\xc0\x00\x02\x02") + address_message(1, 8, b"\x7f\0\0\1"),
         address_message(2, 16, b"\xa9\xfe\1\1") + address_message(77, 8, b"\1\1\1\1") + DONE,
     ]
-    monkeypatch.setattr(interfaces.socket, "socket", Netlink(answers))
+    monkeypatch.setattr(interfaces, "Channel", Netlink(answers))
     states = interfaces.probe(server).states
     told = [(a.address, a.netmask, a.scope) for a in states["eth0"].addresses]
     assert told[:2] == [("192.0.2.2", "24", "global"), ("169.254.1.1", "16", "link")]
@@ -221,7 +221,7 @@ def test_ipv4_addresses_come_from_the_kernel(server: Path, monkeypatch: pytest.M
 def test_a_kernel_that_does_not_answer_costs_the_ipv4_addresses_alone(
     server: Path, monkeypatch: pytest.MonkeyPatch, answers: list[bytes]
 ) -> None:
-    monkeypatch.setattr(interfaces.socket, "socket", Netlink(list(answers)))
+    monkeypatch.setattr(interfaces, "Channel", Netlink(list(answers)))
     found = interfaces.probe(server)
     assert [complaint.path for complaint in found.errors] == ["netlink"]
     assert found.states["eth0"].addresses[0].family == "inet6"
@@ -232,7 +232,7 @@ def test_a_message_without_an_address_is_passed_over(
     server: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = struct.pack("=IHHIIBBBBI", 24, 20, 2, 1, 0, 2, 24, 0, 0, 2)
-    monkeypatch.setattr(interfaces.socket, "socket", Netlink([bare, DONE]))
+    monkeypatch.setattr(interfaces, "Channel", Netlink([bare, DONE]))
     found = interfaces.probe(server)
     assert found.errors == []
     assert [a.family for a in found.states["eth0"].addresses] == ["inet6"]

@@ -169,3 +169,11 @@ def test_the_live_machine_names_its_architecture() -> None:
     reader = Reader("/")
     assert reader.live
     assert reader.architecture() == os.uname().machine
+
+
+def test_the_live_machine_follows_links_and_keeps_what_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "link").symlink_to("place")
+    reader = Reader("/")
+    assert reader.real(f"{tmp_path}/link") == f"{tmp_path}/place"
+    assert reader.real(f"{tmp_path}/link/missing") == f"{tmp_path}/place/missing"

@@ -11,7 +11,8 @@ import trees
 
 import muster
 from muster.collect import __main__ as command
-from muster.collect.document import PROBES, Probe, document, run
+from muster.collect.document import PROBES, document
+from muster.collect.survey import Probe, survey
 from muster.wire.hardware import Cpu
 from muster.wire.resources import read_document, summary
 
@@ -133,22 +134,44 @@ def test_a_probe_that_fails_leaves_an_empty_section_and_a_reason() -> None:
     def broken(_root: object) -> Cpu:
         raise LookupError("no such machine")
 
-    outcome = run(Probe("cpu", broken, Cpu), "/")
+    outcome = survey([Probe("cpu", broken, Cpu)], "/")["cpu"]
     assert not outcome.ok
     assert outcome.section.errors[0].reason == "the probe failed: LookupError('no such machine')"
 
 
-def test_a_probe_that_hangs_is_given_up_and_named() -> None:
-    held = threading.Event()
+def test_a_probe_that_hangs_is_given_up_and_named_and_the_others_stand() -> None:
+    held, ended = threading.Event(), threading.Event()
 
     def hanging(_root: object) -> Cpu:
         held.wait(60)
+        ended.set()
         return Cpu(total=1)
 
-    outcome = run(Probe("cpu", hanging, Cpu), "/", 0.01)
+    probes = [
+        Probe("before", lambda _root: Cpu(total=2), Cpu),
+        Probe("hanging", hanging, Cpu),
+        Probe("after", lambda _root: Cpu(total=3), Cpu),
+    ]
+    outcomes = survey(probes, "/", 0.05)
     held.set()
+    assert ended.wait(10)
+    assert list(outcomes) == ["before", "hanging", "after"]
+    assert (outcomes["before"].section, outcomes["after"].section) == (Cpu(total=2), Cpu(total=3))
+    outcome = outcomes["hanging"]
     assert (outcome.ok, outcome.section) == (False, Cpu(errors=outcome.section.errors))
-    assert outcome.section.errors[0].reason == "the probe did not end within 0.01 s"
+    assert outcome.section.errors[0].reason == "the probe did not end within 0.05 s"
+    assert 50 <= outcome.ms < 10_000
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_probe_that_ends_its_thread_is_named_and_the_others_stand() -> None:
+    def leaving(_root: object) -> Cpu:
+        raise SystemExit
+
+    probes = [Probe("leaving", leaving, Cpu), Probe("after", lambda _root: Cpu(total=3), Cpu)]
+    outcomes = survey(probes, "/", 30)
+    assert outcomes["leaving"].section.errors[0].reason == "the probe ended without a word"
+    assert outcomes["after"].section == Cpu(total=3)
 
 
 def test_an_empty_tree_is_a_document(tmp_path: Path) -> None:

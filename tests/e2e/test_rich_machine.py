@@ -10,7 +10,7 @@ from muster.lab.machines import DiskKind, DiskOrder, NicModel, NicOrder, Order
 
 pytestmark = pytest.mark.e2e
 
-SCSI_DISKS = 27
+SCSI_DISKS = 31
 MIB = 1024 * 1024
 MODELS = (NicModel.VIRTIO, NicModel.E1000E, NicModel.VMXNET3)
 DRIVERS = ["virtio_net", "e1000e", "vmxnet3"]

@@ -2,12 +2,12 @@
 """The BMC as the machine itself sees it: SMBIOS types 38 and 42, and the BMC's own answers."""
 
 import os
-import socket
 from collections.abc import Callable
 
 from muster.collect import ipmi
 from muster.collect.reading import Reader, Root
 from muster.collect.smbios import Structure, structures
+from muster.collect.sockets import AF_INET6, inet_ntop
 from muster.wire.slots import Bmc, BmcLan, IpmiInterface, RedfishHost
 
 _IPMI, _HOST_INTERFACE = 38, 42
@@ -89,7 +89,7 @@ def _ip(form: bytes, raw: bytes) -> str:
         return ""
     if form == b"\1":
         return _quad(raw[:4])
-    return socket.inet_ntop(socket.AF_INET6, raw) if form == b"\2" else ""
+    return inet_ntop(AF_INET6, raw) if form == b"\2" else ""
 
 
 def _ask(reader: Reader, bmc: Bmc) -> None:

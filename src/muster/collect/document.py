@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole survey: every probe in its turn, timed, and their results as one document.
+"""The whole survey: what every probe found, as one document.
 
 The document has exactly the shape of MAAS's `machine-resources` and one key more, `extra`, with
 a schema of its own. A probe that fails leaves an empty section and says so there.
 """
 
 import os
-import threading
-import time
-from collections.abc import Callable
 
 from muster.collect import (
     accelerators,
@@ -39,6 +36,7 @@ from muster.collect import (
     writes,
 )
 from muster.collect.reading import Reader, Root
+from muster.collect.survey import Outcome, Probe, survey
 from muster.wire.devices import Gpu, Load, Pci, Serial, Usb
 from muster.wire.extra import EXTRA_SCHEMA, Extra, HugePages, ProbeReport
 from muster.wire.hardware import API_VERSION, Cpu, Memory, Resources, Storage, System
@@ -51,12 +49,8 @@ from muster.wire.peripherals import (
     Pcie,
     RaidControllers,
 )
-from muster.wire.section import Complaint, Section, Shape, plain
-from muster.wire.shape import dataclass
+from muster.wire.section import Section, Shape, plain
 from muster.wire.slots import Bmc, BootFirmware, Dimms, PowerSupplies, Processors, Tpm
-
-PROBE_SECONDS = 45.0
-"""The longest that one probe may take: three times what smartctl gets for all disks."""
 
 # The extensions that MAAS's machine-resources announces (its consumer requires five of them).
 _EXTENSIONS = [
@@ -77,29 +71,6 @@ _EXTENSIONS = [
     "resources_network_usb",
     "resources_disk_address",
 ]
-
-# What a mistake of ours, met by a machine never seen, can raise. Nothing here does so on purpose.
-_MISTAKES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-
-
-@dataclass
-class Probe:
-    """A name, what to call, and what stands in its place if it fails."""
-
-    name: str
-    call: Callable[[Root], Section]
-    empty: Callable[[], Section]
-
 
 PROBES = [
     Probe("cpu", cpu.probe, Cpu),
@@ -131,18 +102,9 @@ PROBES = [
 ]
 
 
-@dataclass
-class Outcome:
-    """How one probe went; `ms` of wall time."""
-
-    section: Section
-    ok: bool
-    ms: float
-
-
 def document(root: Root) -> dict[str, object]:
     """Survey the machine under `root`: a JSON object, whatever happens."""
-    outcomes = {probe.name: run(probe, root) for probe in PROBES}
+    outcomes = survey(PROBES, root)
     sections = {name: outcome.section for name, outcome in outcomes.items()}
     links, cards = sections["ethtool"], sections["network"]
     if isinstance(links, ethtool.Links) and isinstance(cards, Network):
@@ -166,33 +128,6 @@ def _filled(whole: Shape, sections: dict[str, Section]) -> Shape:
     for name in vars(whole).keys() & sections.keys():
         setattr(whole, name, sections[name])
     return whole
-
-
-def run(probe: Probe, root: Root, seconds: float = PROBE_SECONDS) -> Outcome:
-    """Call one probe; what it raises becomes its only error, and so does not ending in time.
-
-    It runs in a thread of its own because broken hardware can hold a read in the kernel for ever.
-    """
-    started = time.perf_counter()
-    found: list[tuple[Section, bool]] = []
-    worker = threading.Thread(target=lambda: found.append(_call(probe, root)), daemon=True)
-    worker.start()
-    worker.join(seconds)
-    section, ok = found[0] if found else _failed(probe, f"did not end within {seconds:g} s")
-    return Outcome(section, ok, (time.perf_counter() - started) * 1000)
-
-
-def _call(probe: Probe, root: Root) -> tuple[Section, bool]:
-    try:
-        return probe.call(root), True
-    except _MISTAKES as mistake:
-        return _failed(probe, f"failed: {mistake!r}")
-
-
-def _failed(probe: Probe, how: str) -> tuple[Section, bool]:
-    section = probe.empty()
-    section.errors.append(Complaint("/", f"the probe {how}"))
-    return section, False
 
 
 def _report(outcome: Outcome) -> ProbeReport:

@@ -7,19 +7,17 @@ is asked of the controller with a time limit that the kernel keeps; the rest is 
 
 import array
 import fcntl
-import json
 import os
 import re
 import struct
 
 from muster.collect.reading import Reader, Root
-from muster.collect.running import outputs, which
+from muster.collect.smartctl import ask, fill
 from muster.wire.peripherals import DiskHealth, Health, NvmePath
 
 _BLOCK = "/sys/block"
 _NVME = "/sys/class/nvme"
 _CONTROLLER = re.compile(r"nvme[0-9]{1,4}")
-_SMARTCTL_SECONDS = 15.0
 # Disks of hypervisors, which have no health; those on their ATA buses answer at least.
 _VIRTUAL_VENDORS = {"QEMU", "VMware", "Msft", "VBOX", "XENSRC", "Google"}
 _DISK_TYPES = {0, 14}  # SPC-4 table 49: direct access, and its simplified form.
@@ -38,8 +36,6 @@ _WARNINGS = (
     "persistent memory region unreliable",
 )
 _DATA_UNIT = 512_000
-# SMART attributes of ATA disks that all makers mean alike.
-_REALLOCATED, _PENDING = 5, 197
 
 
 def probe(root: Root) -> DiskHealth:
@@ -93,8 +89,8 @@ def _read_path(reader: Reader, controller: str) -> NvmePath:
 def _temperature(reader: Reader, device: str) -> float | None:
     """The first sensor of the drivers nvme and drivetemp, in thousandths of a degree."""
     for folder in (f"{device}/hwmon", device):
-        for name in reader.names(folder):
-            if name.startswith("hwmon") and name != "hwmon":
+        for name in reader.names(folder, "hwmon"):
+            if name != "hwmon":
                 degrees = reader.number(f"{folder}/{name}/temp1_input")
                 return None if degrees is None else degrees / 1000
     return None
@@ -160,48 +156,6 @@ def _may_have_smart(reader: Reader, name: str) -> bool:
 
 
 def _ask_smartctl(reader: Reader, disks: list[Health]) -> None:
-    program = which("smartctl")
-    if not program or not disks:
-        return
-    commands = [[program, "-j", "-i", "-H", "-A", f"/dev/{disk.disk}"] for disk in disks]
-    for disk, output in zip(disks, outputs(commands, _SMARTCTL_SECONDS), strict=True):
-        try:
-            if isinstance(output, Exception):
-                raise ValueError(str(output))
-            read_smartctl(json.loads(output), disk)
-        except ValueError as error:
-            reader.complain(f"smartctl /dev/{disk.disk}", str(error)[:200])
-
-
-def read_smartctl(told: object, disk: Health) -> None:
-    """Fill `disk` from the output of `smartctl -j`; what is missing there stays unknown."""
-    passed = _inside(told, "smart_status", "passed")
-    if not isinstance(passed, bool):
-        return
-    disk.source, disk.passed = "smartctl", passed
-    celsius = _count(told, "temperature", "current")
-    disk.temperature = disk.temperature if celsius is None else float(celsius)
-    disk.power_on_hours = _count(told, "power_on_time", "hours")
-    disk.power_cycles = _count(told, "power_cycle_count")
-    disk.media_errors = _count(told, "scsi_error_counter_log", "read", "total_uncorrected_errors")
-    disk.percentage_used = _count(told, "scsi_percentage_used_endurance_indicator")
-    disk.reallocated_sectors = _count(told, "scsi_grown_defect_list")
-    table = _inside(told, "ata_smart_attributes", "table")
-    for row in table if isinstance(table, list) else []:
-        number, value = _count(row, "id"), _count(row, "raw", "value")
-        if number == _REALLOCATED:
-            disk.reallocated_sectors = value
-        elif number == _PENDING:
-            disk.pending_sectors = value
-
-
-def _inside(told: object, *keys: str) -> object:
-    for key in keys:
-        told = told.get(key) if isinstance(told, dict) else None
-    return told
-
-
-def _count(told: object, *keys: str) -> int | None:
-    number = _inside(told, *keys)
-    good = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 1 << 63
-    return number if good and isinstance(number, int) else None
+    paths = [[f"/dev/{disk.disk}"] for disk in disks]
+    for disk, told in zip(disks, ask(reader, paths), strict=True):
+        fill(told, disk)

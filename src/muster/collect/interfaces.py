@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state of every network interface, loopback included: the document's `networks`."""
 
-import socket
 import struct
 from collections.abc import Iterator
 
 from muster.collect.reading import Reader, Root
+from muster.collect.sockets import AF_INET6, AF_NETLINK, SOCK_RAW, Channel, inet_ntop
 from muster.wire.networks import Address, Bond, Bridge, Counters, NetworkState, Vlan
 from muster.wire.section import Section
 from muster.wire.shape import dataclass, field
@@ -122,7 +122,7 @@ def _read_ipv6(reader: Reader) -> Iterator[tuple[int, Address]]:
     for line in reader.lines(path):
         try:
             digits, index, prefix, scope = line.split()[:4]
-            text = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits))
+            text = inet_ntop(AF_INET6, bytes.fromhex(digits))
             yield int(index, 16), _address(text, int(prefix, 16), int(scope, 16))
         except ValueError:
             reader.complain(path, f"is not an address: {line[:60]!r}")
@@ -147,7 +147,7 @@ def _read_ipv4(reader: Reader) -> list[tuple[int, Address]]:
 def _ask_addresses() -> list[bytes]:
     """One rtnetlink dump; the kernel answers from memory, the limit is for a broken sandbox."""
     request = struct.pack("=IHHIIBBBBI", 24, _GET_ADDRESSES, _REQUEST_DUMP, 1, 0, 2, 0, 0, 0, 0)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as link:
+    with Channel(AF_NETLINK, SOCK_RAW) as link:
         link.settimeout(2.0)
         link.send(request)
         answers: list[bytes] = []

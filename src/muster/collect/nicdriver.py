@@ -7,11 +7,11 @@ Asked without ctypes: `array` gives the address of its buffer.
 import array
 import errno
 import fcntl
-import socket
 import struct
 from collections.abc import Iterator
 
 from muster.collect.reading import Reader
+from muster.collect.sockets import AF_INET, SOCK_DGRAM, Channel
 from muster.wire.peripherals import NicDriver
 
 _NET = "/sys/class/net"
@@ -26,7 +26,7 @@ _REFUSALS = {errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL}
 class Driver:
     """The driver of interface `name`; a refused question becomes a complaint of `reader`."""
 
-    def __init__(self, reader: Reader, channel: socket.socket, name: str) -> None:
+    def __init__(self, reader: Reader, channel: Channel, name: str) -> None:
         self.name = name
         self._reader = reader
         self._channel = channel
@@ -56,7 +56,7 @@ def drivers(reader: Reader) -> Iterator[Driver]:
     if not reader.live:
         return
     names = [name for name in reader.names(_NET) if reader.exists(f"{_NET}/{name}/device")]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+    with Channel(AF_INET, SOCK_DGRAM) as channel:
         for name in names:
             yield Driver(reader, channel, name)
 

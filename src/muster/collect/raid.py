@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RAID controllers, and the disks that each shows to the kernel; what it hides needs its tools."""
+"""RAID controllers, with the disks that each shows to the kernel and those it keeps to itself."""
 
 from muster.collect.buses import PCI, Names, describe
+from muster.collect.members import ask_members
 from muster.collect.reading import Reader, Root
 from muster.wire.peripherals import RaidController, RaidControllers
 
@@ -17,13 +18,14 @@ def probe(root: Root) -> RaidControllers:
     """By class 0x0104, or by a driver that only RAID controllers have."""
     reader = Reader(root)
     names = Names(reader)
+    found = [name for name in reader.names(PCI) if _is_raid(reader, f"{PCI}/{name}")]
+    if not found:
+        return RaidControllers(errors=reader.complaints)
     disks = {name: reader.real(f"{_BLOCK}/{name}/device") for name in reader.names(_BLOCK)}
     hosts = {name: reader.real(f"{_HOSTS}/{name}") for name in reader.names(_HOSTS)}
-    controllers = [
-        _read_controller(reader, names, address, disks, hosts)
-        for address in reader.names(PCI)
-        if _is_raid(reader, f"{PCI}/{address}")
-    ]
+    controllers = [_read_controller(reader, names, address, disks, hosts) for address in found]
+    if reader.live:
+        ask_members(reader, controllers)
     return RaidControllers(controllers=controllers, errors=reader.complaints)
 
 

@@ -21,6 +21,7 @@ ATTRIBUTE_LIMIT = 4096
 FILE_LIMIT = 16 * 1024 * 1024
 """Bytes: /proc/cpuinfo of 4096 threads is 6 MiB, pci.ids is 1.3 MiB."""
 ENTRIES_LIMIT = 65536
+_PAGE = 4096
 COMPLAINTS_LIMIT = 200
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -73,7 +74,7 @@ class Reader:
         try:
             place = self._place(path)
             if self.live and path.startswith("/sys/"):
-                return _read(place, size)
+                return _sysfs_bytes(place, size)
             return _first_bytes(place, size)
         except _Unreadable as why:
             self.complain(path, str(why))
@@ -139,11 +140,12 @@ class Reader:
             return 0.0
         return float(text)
 
-    def names(self, path: str) -> list[str]:
-        """What a directory holds, in natural order (cpu2 before cpu10)."""
+    def names(self, path: str, prefix: str = "") -> list[str]:
+        """What of a directory begins with `prefix`, in natural order (cpu2 before cpu10)."""
         try:
             with os.scandir(self._place(path, listed=True)) as entries:
-                found = [entry.name for entry in islice(entries, ENTRIES_LIMIT)]
+                listed = islice(entries, ENTRIES_LIMIT)
+                found = [entry.name for entry in listed if entry.name.startswith(prefix)]
         except _Unreadable as why:
             self.complain(path, str(why))
             return []
@@ -181,7 +183,8 @@ class Reader:
     def real(self, path: str) -> str:
         """`path` with every link followed, as the machine sees it; "" if that leaves the root."""
         try:
-            return _resolve(self._place(path))[len(self._root) :]
+            place = self._place(path)
+            return (_resolve_live if self.live else _resolve)(place)[len(self._root) :]
         except _Unreadable as why:
             self.complain(path, str(why))
             return ""
@@ -252,24 +255,44 @@ def _resolve(place: str) -> str:
         raise _Unreadable("is behind too many symbolic links") from error
 
 
+def _resolve_live(place: str) -> str:
+    """By the kernel: realpath() asks for every part of the path, a dozen questions in /sys."""
+    try:
+        handle = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        try:
+            return os.readlink(f"/proc/self/fd/{handle}")
+        finally:
+            os.close(handle)
+    except OSError:
+        return _resolve(place)
+
+
 def _first_bytes(place: str, size: int) -> bytes:
     """Opening a FIFO waits, opening a tape rewinds it: look before opening, and again after."""
     _regular(os.stat(place))
-    return _read(place, size, look=True)
-
-
-def _read(place: str, size: int, *, look: bool = False) -> bytes:
-    """`look` again after opening; sysfs has nothing but attributes, and needs it not."""
     handle = os.open(place, _FLAGS)
     try:
-        if look:
-            _regular(os.fstat(handle))
-        chunks: list[bytes] = []
-        while size > 0 and (chunk := os.read(handle, size)):
-            chunks.append(chunk)
-            size -= len(chunk)
+        _regular(os.fstat(handle))
+        return _to_end(handle, size)
     finally:
         os.close(handle)
+
+
+def _sysfs_bytes(place: str, size: int) -> bytes:
+    """sysfs has nothing but attributes, and answers less than a page only at their end."""
+    handle = os.open(place, _FLAGS)
+    try:
+        chunk = os.read(handle, size)
+        return chunk if len(chunk) < _PAGE else chunk + _to_end(handle, size - len(chunk))
+    finally:
+        os.close(handle)
+
+
+def _to_end(handle: int, size: int) -> bytes:
+    chunks: list[bytes] = []
+    while size > 0 and (chunk := os.read(handle, size)):
+        chunks.append(chunk)
+        size -= len(chunk)
     return b"".join(chunks)
 
 

@@ -171,10 +171,14 @@ def _turns(reader: Reader, folder: str, kind: str) -> bool:
 
 
 def _read_partitions(reader: Reader, folder: str, mounted: set[str]) -> list[Partition]:
-    """Those below the disk itself: sdaa1 begins like sda and is not its partition."""
+    """Those below the disk itself: sdaa1 begins like sda and is not its partition.
+
+    The kernel names them after the disk; the other thirty entries need not be asked.
+    """
+    disk = folder.rpartition("/")[2]
     return [
         _read_partition(reader, f"{folder}/{name}", name, mounted)
-        for name in reader.names(folder)
+        for name in reader.names(folder, disk)
         if reader.exists(f"{folder}/{name}/partition")
     ]
 

@@ -16,7 +16,7 @@ from muster.wire.devices import GpuCard, UsbDevice
 from muster.wire.extra import Extra
 from muster.wire.hardware import Disk, Socket
 from muster.wire.networks import Card, Port
-from muster.wire.peripherals import Health, NicDriver, Optics
+from muster.wire.peripherals import Health, NicDriver, Optics, RaidController, RaidDisk
 from muster.wire.resources import Document
 from muster.wire.slots import Dimm, PowerSupply
 
@@ -110,9 +110,7 @@ def _all(document: Document) -> Iterator[Part]:
     dimms = [dimm for dimm in extra.dimms.slots if dimm.size != 0]
     yield from map(_dimm, dimms)
     yield Part("memory", properties={"size": _size(found.memory.total)})
-    health = {one.disk: one for one in extra.disk_health.disks}
-    for disk in found.storage.disks:
-        yield _disk(disk, health.get(disk.id))
+    yield from _disks(document, extra)
     yield from map(_optics, (one for one in extra.nics.interfaces if one.optics))
     drivers = {one.interface: one for one in extra.nics.interfaces}
     for card in found.network.cards:
@@ -193,6 +191,14 @@ def _dimm(dimm: Dimm) -> Part:
     return Part("DIMM", f"slot {line(dimm.slot)}", "", title, serial, told)
 
 
+def _disks(document: Document, extra: Extra) -> Iterator[Part]:
+    health = {one.disk: one for one in extra.disk_health.disks}
+    for disk in document.resources.storage.disks:
+        yield _disk(disk, health.get(disk.id))
+    for controller in extra.raid.controllers:
+        yield from (_member(controller, member) for member in controller.members)
+
+
 def _disk(disk: Disk, health: Health | None) -> Part:
     serial = line(usable_serial(disk.serial)) or line(disk.wwn)
     told = {
@@ -205,6 +211,20 @@ def _disk(disk: Disk, health: Health | None) -> Part:
     }
     title = _words(told["size"], disk.model, _serial(serial))
     return Part("disk", line(disk.device_path), line(disk.id), title, serial, told)
+
+
+def _member(controller: RaidController, disk: RaidDisk) -> Part:
+    """A disk behind a RAID controller: its place is a number that the controller gives."""
+    serial = line(usable_serial(disk.serial))
+    told = {
+        "model": line(disk.model),
+        "size": size(disk.size, decimal=True) if disk.size else "",
+        "transport": line(disk.protocol),
+        "firmware": line(disk.firmware_version),
+        "health": _health(disk),
+    }
+    title = _words(told["size"], disk.vendor, disk.model, _serial(serial))
+    return Part("disk", f"{controller.pci_address} {line(disk.disk)}", "", title, serial, told)
 
 
 def _health(health: Health | None) -> str:

@@ -132,8 +132,27 @@ class DiskHealth(Section):
 
 
 @dataclass(eq=False, repr=False)
+class RaidDisk(Health):
+    """A disk behind a RAID controller; `disk` is its name as smartctl takes it ("megaraid,8").
+
+    `size` bytes, `rpm` 0 for one that does not turn.
+    """
+
+    vendor: str = field(default="", metadata=OMIT)
+    model: str = field(default="", metadata=OMIT)
+    serial: str = field(default="", metadata=OMIT)
+    firmware_version: str = field(default="", metadata=OMIT)
+    protocol: str = field(default="", metadata=OMIT)
+    size: int = field(default=0, metadata=OMIT)
+    rpm: int | None = field(default=None, metadata=OMIT)
+
+
+@dataclass(eq=False, repr=False)
 class RaidController(Shape):
-    """A PCI function of class 0x0104; `disks` are those it shows to the kernel."""
+    """A PCI function of class 0x0104; `disks` are those it shows to the kernel.
+
+    `members` are the disks that it keeps to itself, as far as smartctl can ask them.
+    """
 
     pci_address: str
     vendor: str = field(default="", metadata=OMIT)
@@ -146,6 +165,7 @@ class RaidController(Shape):
     numa_node: int = 0
     hosts: list[str] = field(default_factory=list, metadata=OMIT)
     disks: list[str] = field(default_factory=list, metadata=OMIT)
+    members: list[RaidDisk] = field(default_factory=list, metadata=OMIT)
 
 
 @dataclass(eq=False, repr=False)
