@@ -39,6 +39,8 @@ _COMMANDS = {
     "suppress": ("muster.cli.tests:suppress", "Do not count a result."),
     "findings": ("muster.cli.tests:findings", "LLDP neighbours, subnets, serial ports ..."),
     "script": ("muster.scripts.commands:app", "Scripts that machines run."),
+    "tag": ("muster.cli.tags:tag", "Tags: by hand, or by a condition over the hardware."),
+    "machine": ("muster.cli.tags:machine", "Say something of a machine: tags, notes, its pool."),
     "abort": ("muster.cli.verbs:abort", "End what a machine is doing."),
     "accept": ("muster.cli.verbs:accept", "Permit a held machine to send its data."),
     "deny": ("muster.cli.verbs:deny", "Refuse a New machine."),

@@ -120,6 +120,20 @@ def people_s_judgement(tour: Tour, words: dict[str, str]) -> None:
         tx.exec_driver_sql("UPDATE machines SET state = 'New'")
 
 
+def people_s_sayings(tour: Tour, words: dict[str, str]) -> None:
+    machine, tag = "/api/v1/machines/{reference}", {"tag": "spare"}
+    tour.good("PUT", "/api/v1/tags/{tag}", words=tag, json={"comment": "for the lab"})
+    given = {"add": [words["reference"]]}
+    tour.good("POST", "/api/v1/tags/{tag}/machines", words=tag, json=given)
+    assert tour.good("GET", "/api/v1/tags/{tag}", words=tag).json()["machines"] == 1
+    assert tour.good("GET", "/api/v1/tags").json()[-1]["name"] == "spare"
+    assert tour.good("GET", machine + "/tags", words=words).json()[-1]["source"] == "hand"
+    tour.good("DELETE", "/api/v1/tags/{tag}", 204, words=tag)
+    note = tour.good("POST", machine + "/notes", 201, words=words, json={"text": "x"}).json()
+    assert tour.good("GET", machine + "/notes", words=words).json() == [note]
+    tour.good("DELETE", "/api/v1/notes/{note}", 204, words={"note": note["id"]})
+
+
 def people_s_verbs(tour: Tour, words: dict[str, str]) -> None:
     machine = "/api/v1/machines/{reference}"
     tour.good("POST", machine + "/accept", words=words)
@@ -140,6 +154,7 @@ def test_every_endpoint_of_the_document_answers_a_good_request(desk: Desk) -> No
     people_s_reading(tour, words)
     people_s_scripts(tour)
     people_s_judgement(tour, words)
+    people_s_sayings(tour, words)
     people_s_verbs(tour, words)
     with desk.store.read() as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM machines").scalar() == 0

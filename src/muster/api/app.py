@@ -20,6 +20,7 @@ from muster.api import (
     power,
     schemas,
     scripts,
+    tags,
     tests,
 )
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
@@ -46,6 +47,7 @@ def router() -> Router:
             *machines.ROUTES,
             *history.ROUTES,
             *tests.ROUTES,
+            *tags.ROUTES,
             *scripts.ROUTES,
             *power.ROUTES,
             *journal.ROUTES,

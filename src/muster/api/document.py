@@ -10,6 +10,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials
 from muster.api.scripts import Upload
+from muster.api.tags import Saying, Tagging, Writing
 from muster.api.tests import Commissioning, Judgement
 from muster.power import drivers
 from muster.wire.events import Batch, Event, PhaseReport
@@ -64,7 +65,10 @@ _MESSAGES: dict[str, type] = {
     "Judgement": Judgement,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
+    "Saying": Saying,
+    "Tagging": Tagging,
     "Upload": Upload,
+    "Writing": Writing,
     "wire_events_Event": Event,
 }
 
@@ -97,8 +101,8 @@ def _add_limits(schemas: dict[str, Any]) -> None:
             schema = properties[field.name]
             _without_nul(schema)
             if "most" in field.metadata:
-                word = "maxItems" if schema["type"] == "array" else "maxLength"
-                schema[word] = field.metadata["most"]
+                for one in schema.get("oneOf", [schema]):
+                    _limit(one, field.metadata["most"])
     for secret in ("nonce", "key"):
         schemas["Hello"]["properties"][secret]["minLength"] = 1
     status = schemas["wire_events_Event"]["properties"]["exit_status"]
@@ -109,6 +113,11 @@ def _add_limits(schemas: dict[str, Any]) -> None:
         "description": schemas["PowerSwitch"].get("description", ""),
         "oneOf": [_driver(name) for name in drivers.names()],
     }
+
+
+def _limit(schema: dict[str, Any], most: int) -> None:
+    if schema["type"] in ("array", "string"):
+        schema["maxItems" if schema["type"] == "array" else "maxLength"] = most
 
 
 def _without_nul(schema: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from litestar.params import Parameter, QueryParameter
 from muster.api import filtering, shapes
 from muster.api.access import role
 from muster.api.shapes import BootShown, Machines, MachineShown, RunShown
-from muster.lifecycle import commission
+from muster.lifecycle import commission, pools
 from muster.lifecycle.policy import Policy
 from muster.machine.grammar import LENGTH, parse
 from muster.machine.states import State
@@ -40,8 +40,7 @@ def list_machines(
     node = parse(condition) if condition else None
     with store.read() as tx:
         page = filtering.page(tx, node, state=in_state or "", after=after, limit=limit)
-    items = [shapes.machine(machine, page.macs[machine.id]) for machine in page.machines]
-    return Machines(items, page.next, page.because)
+        return Machines(shapes.machines(tx, page.machines), page.next, page.because)
 
 
 @get(PATH, sync_to_thread=True)
@@ -79,18 +78,22 @@ def machine_runs(
 
 @dataclass(frozen=True)
 class Changes(Limited):
-    """`name`: a DNS label."""
+    """`name`: a DNS label. `pool`: "" for none. What is left out stays."""
 
-    name: str = limited(most=256)
+    name: str | None = limited(most=256, default=None)
+    pool: str | None = limited(most=64, default=None)
 
 
 @patch(PATH, sync_to_thread=True, dependencies=role("operator"))
 def change_machine(
     reference: Reference, data: Changes, store: Store, user: User, now: datetime
 ) -> MachineShown:
-    """Rename a machine."""
-    commission.rename(store, reference, data.name, actor=user.name, now=now)
-    return machine_shown(store, data.name)
+    """Rename a machine, or put it into another pool."""
+    if data.pool is not None:
+        pools.put(store, reference, data.pool, actor=user.name, now=now)
+    if data.name is not None:
+        commission.rename(store, reference, data.name, actor=user.name, now=now)
+    return machine_shown(store, reference if data.name is None else data.name)
 
 
 @delete(PATH, sync_to_thread=True, dependencies=role("operator"))
@@ -134,8 +137,7 @@ def deny(
 def machine_shown(store: Store, reference: str) -> MachineShown:
     """The machine as it is now; raises Missing."""
     with store.read() as tx:
-        machine = machines.find(tx, reference)
-        return shapes.machine(machine, machines.macs_of(tx, [machine.id])[machine.id])
+        return shapes.machines(tx, [machines.find(tx, reference)])[0]
 
 
 ROUTES = [

@@ -5,7 +5,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
+from muster.store import machines as store
+from muster.store import tags
 from muster.store.boots import Boot, Mark
+from muster.store.engine import Tx
 from muster.store.machines import Machine
 from muster.store.runs import Result, Run
 
@@ -36,10 +39,12 @@ class MachineShown:
     denied_reason: str
     surveyed_at: datetime | None
     summary: dict[str, Any]
+    pool: str
     power_driver: str
     created_at: datetime
     updated_at: datetime
     macs: list[str]
+    tags: list[str]
 
 
 @dataclass(frozen=True)
@@ -128,9 +133,11 @@ class RunShown:
     results: list[ResultShown]
 
 
-def machine(row: Machine, macs: list[str]) -> MachineShown:
-    """The machine as people and programs see it."""
-    return shown(MachineShown, row, macs=macs)
+def machines(tx: Tx, rows: list[Machine]) -> list[MachineShown]:
+    """The machines as people and programs see them."""
+    ids = [row.id for row in rows]
+    macs, given = store.macs_of(tx, ids), tags.of(tx, ids)
+    return [shown(MachineShown, row, macs=macs[row.id], tags=given[row.id]) for row in rows]
 
 
 def boot(row: Boot, marks: list[Mark]) -> BootShown:

@@ -109,8 +109,7 @@ def override_tests(
     """Call a machine that failed its tests Ready, for a reason."""
     test.override(store, reference, reason=data.reason, actor=user.name, now=now)
     with store.read() as tx:
-        machine = machines.find(tx, reference)
-        return shapes.machine(machine, machines.macs_of(tx, [machine.id])[machine.id])
+        return shapes.machines(tx, [machines.find(tx, reference)])[0]
 
 
 @post(

@@ -11,10 +11,10 @@ from muster.cli.client import ApiError, Client, fail
 from muster.cli.forms import csv_text, json_text, yaml_text
 from muster.cli.words import clean, size, state
 
-COLUMNS = ("name", "state", "hardware", "CPUs", "memory", "disks", "MAC", "why")
+COLUMNS = ("name", "state", "hardware", "CPUs", "memory", "disks", "MAC", "tags", "why")
 _PLAIN = (
     "name", "state", "state_reason", "vendor", "product", "serial", "uuid", "architecture",
-    "cpu_count", "memory_bytes", "disk_bytes", "macs", "because",
+    "cpu_count", "memory_bytes", "disk_bytes", "macs", "pool", "tags", "because",
 )  # fmt: skip
 
 
@@ -85,6 +85,7 @@ def row(machine: dict[str, Any]) -> list[Any]:
         size(summary["memory_bytes"]) if summary.get("memory_bytes") else "",
         size(sum(disk["size_bytes"] for disk in disks)) if disks else "",
         ", ".join(machine["macs"][:2]) + (" ..." if len(machine["macs"]) > 2 else ""),
+        clean(", ".join(machine["tags"])),
         clean(machine["state_reason"]),
     ]
 
@@ -97,6 +98,7 @@ def _plain_row(machine: dict[str, Any], because: dict[str, str]) -> list[Any]:
         "memory_bytes": summary.get("memory_bytes", ""),
         "disk_bytes": sum(disk["size_bytes"] for disk in summary.get("disks", [])) or "",
         "macs": " ".join(machine["macs"]),
+        "tags": " ".join(machine["tags"]),
         "because": because.get(machine["id"], ""),
     }
     return [whole[name] for name in _PLAIN]

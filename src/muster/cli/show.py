@@ -96,6 +96,8 @@ def _facts(machine: dict[str, Any]) -> Iterable[tuple[str, str]]:
         up = "link" if nic["link"] else "no link"
         yield "NIC", f"{nic['name']}: {nic['mac']} {up} {link}".strip()
     yield "power", machine["power_driver"]
+    yield "pool", machine["pool"]
+    yield "tags", ", ".join(machine["tags"])
 
 
 def _print_run(console: Console, run: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from muster.lifecycle import runs as run_verbs
-from muster.lifecycle import secrets
+from muster.lifecycle import secrets, tags
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import begin, in_loader, reach
@@ -218,6 +218,7 @@ def _learn(tx: Tx, machine: Machine, claim: Claim, message: Hello, now: datetime
     machines.learn_macs(tx, machine.id, _named(claim, message))
     if any(getattr(machine, name) != value for name, value in values.items()):
         machines.update(tx, machine.id, updated_at=now, **values)
+        tags.reconsider(tx, machine.id, now)
 
 
 def _named(claim: Claim, message: Hello) -> dict[str, str]:

@@ -10,7 +10,7 @@ import binascii
 from datetime import datetime
 
 from muster.lifecycle import runs as run_verbs
-from muster.lifecycle import secrets
+from muster.lifecycle import secrets, tags
 from muster.lifecycle.plan import GOOD
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
@@ -150,6 +150,8 @@ def _finished(tx: Tx, boot: Boot, run: Run, result: Result, event: Event, now: d
         runtime_s=event.runtime_s,
         ended_at=now,
     )
+    read = verdict.state in ("passed", "degraded")
+    tags.after_script(tx, run.machine_id, result.name, verdict.tags, now, read=read)
     status = "done" if verdict.state in GOOD else "failed"
     detail = f"{_called(result)} {verdict.state.replace('_', ' ')} in {event.runtime_s:.1f} s"
     told = f"{detail}{': ' if verdict.reason else ''}{verdict.reason}"

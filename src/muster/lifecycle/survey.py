@@ -12,12 +12,15 @@ from datetime import datetime
 from muster.lifecycle.readings import READERS, Unreadable
 from muster.machine import facts as facts_of
 from muster.machine.parts import known_kinds, parts
+from muster.machine.tagging import automatic
 from muster.store import findings, hardware, machines, runs, stays
 from muster.store.engine import Tx
 from muster.store.runs import Result, Run
 from muster.wire.resources import BadDocument, read_document, summary
 
 RESOURCES = "50-maas-01-commissioning"
+AUTOMATIC = "automatic"
+"""Beside the facts that conditions ask for: the tags that the hardware gives itself."""
 
 
 def read(tx: Tx, run: Run, result: Result, now: datetime) -> str:
@@ -40,6 +43,7 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     try:
         document = read_document(raw)
         told, facts = summary(document), facts_of.read(document)
+        facts[AUTOMATIC] = automatic(document)
     except BadDocument as error:
         return str(error)
     runs.add_document(

@@ -22,11 +22,12 @@ _ENDED_BADLY = ("timed_out", "aborted", "lost")
 
 @dataclass(frozen=True)
 class Verdict:
-    """A result's state, why, and what the script measured."""
+    """A result's state, why, what the script measured, and the tags it names (None: silent)."""
 
     state: str
     reason: str
     values: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] | None = None
 
 
 def judge(tx: Tx, run: Run, result: Result, event: Event, now: datetime) -> Verdict:
@@ -38,7 +39,7 @@ def judge(tx: Tx, run: Run, result: Result, event: Event, now: datetime) -> Verd
         written = outcome.read(raw)
     except BadResult as error:
         return _worse(event, "failed", f"its result file cannot be used: {error}")
-    verdict = _of_file(result, event, written)
+    verdict = replace(_of_file(result, event, written), tags=written.tags)
     if verdict.state in ("passed", "degraded") and (why := survey.read(tx, run, result, now)):
         return replace(verdict, state="failed", reason=why)
     return verdict

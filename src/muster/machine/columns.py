@@ -55,6 +55,7 @@ LISTS: dict[str, tuple[str, ...]] = {
     "gpu": ("hardware", "gpus"),
     "dimm": ("hardware", "dimms"),
     "mac": ("macs",),
+    "tag": ("tags",),
 }
 
 _T, _N, _SIZE, _SPEED, _FLAG, _MOMENT = Kind
@@ -70,6 +71,7 @@ _RECORD = (
     ("product", _T, "the model"),
     ("architecture", _T, "x86_64, aarch64 ..."),
     ("firmware", _T, "how it booted: bios or uefi"),
+    ("pool", _T, "the pool it is in"),
     ("power_driver", _T, "how it is switched: manual, webhook, redfish ..."),
     ("permitted", _FLAG, "may send its data"),
     ("created_at", _MOMENT, "when it was first met"),
@@ -134,6 +136,7 @@ def _table() -> dict[str, Column]:
         of, _, label = name.partition(".")
         found.append(Column(name, kind, (label,), told, of))
     found.append(Column("mac", Kind.TEXT, (), "a MAC on its record", "mac"))
+    found.append(Column("tag", Kind.TEXT, (), "a tag it has, from whatever source", "tag"))
     return {column.name: column for column in found}
 
 

@@ -2,7 +2,8 @@
 """The YAML that a script writes to $RESULT_PATH, and what its numbers are held against.
 
 status: passed, failed, degraded, timedout or skipped; link_connected: true or false; results: by
-name a text, number, truth value, or a list of those.
+name a text, number, truth value, or a list of those. tags (ours): a list of the tags that the
+script gives its machine; left out, those that it gave before stay.
 """
 
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from muster.machine import tagging
 from muster.scripts.safeyaml import Loader, is_plain
 
 RESULT_YAML_LIMIT = 64 * 1024
@@ -24,6 +26,7 @@ _STATES = {
 }
 _NAME_LIMIT = 255
 _TEXT_LIMIT = 4096
+_TAGS_LIMIT = 64
 _UNIT = re.compile(r"\(([^()]{1,32})\)$")
 
 Value = str | int | float | bool | list[str | int | float | bool]
@@ -35,11 +38,12 @@ class BadResult(ValueError):
 
 @dataclass(frozen=True)
 class ResultFile:
-    """`state` is empty when the file has no status."""
+    """`state` is empty when the file has no status; `tags` None when it says nothing of them."""
 
     state: str = ""
     link_connected: bool | None = None
     values: dict[str, Value] = field(default_factory=dict)
+    tags: list[str] | None = None
 
 
 def read(raw: bytes) -> ResultFile:
@@ -47,8 +51,8 @@ def read(raw: bytes) -> ResultFile:
     if len(raw) > RESULT_YAML_LIMIT:
         raise BadResult(f"{len(raw)} bytes, the limit is {RESULT_YAML_LIMIT}")
     found = _load(raw)
-    if strange := found.keys() - {"status", "link_connected", "results"}:
-        raise BadResult(f"{min(strange)!r} is not one of status, link_connected, results")
+    if strange := found.keys() - {"status", "link_connected", "results", "tags"}:
+        raise BadResult(f"{min(strange)!r} is not one of status, link_connected, results, tags")
     status = found.get("status")
     if status is not None and (not isinstance(status, str) or status not in _STATES):
         raise BadResult(f"status: {status!r} must be one of {', '.join(_STATES)}")
@@ -56,7 +60,7 @@ def read(raw: bytes) -> ResultFile:
     if link is not None and not isinstance(link, bool):
         raise BadResult("link_connected: must be true or false")
     state = _STATES[status] if isinstance(status, str) else ""
-    return ResultFile(state, link, _values(found.get("results")))
+    return ResultFile(state, link, _values(found.get("results")), _tags(found.get("tags")))
 
 
 def _load(raw: bytes) -> dict[str, object]:
@@ -93,6 +97,19 @@ def _values(given: object) -> dict[str, Value]:
         if any(isinstance(item, str) and len(item) > _TEXT_LIMIT for item in items):
             raise BadResult(f"results.{name}: longer than {_TEXT_LIMIT} characters")
     return given
+
+
+def _tags(given: object) -> list[str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise BadResult("tags: must be a list of names")
+    if len(given) > _TAGS_LIMIT:
+        raise BadResult(f"tags: {len(given)} of them, the limit is {_TAGS_LIMIT}")
+    for name in given:
+        if not tagging.valid(name):
+            raise BadResult(f"tags: {name[:80]!r} is no name: {tagging.REMEDY}")
+    return sorted(set(given))
 
 
 def unit(title: str) -> str:

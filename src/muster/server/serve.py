@@ -19,7 +19,7 @@ from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
 from muster.images.library import Library
-from muster.lifecycle import deadlines, people, polling, power, timeline
+from muster.lifecycle import deadlines, people, polling, power, tags, timeline
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
 from muster.server import segment as segments
@@ -120,6 +120,7 @@ async def _serve(settings: Settings) -> None:
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),
             asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
+            asyncio.create_task(_every(1.0, lambda: asyncio.to_thread(_catch_up, store))),
         ]
         yield
         for task in tasks:
@@ -144,6 +145,12 @@ async def _serve(settings: Settings) -> None:
         if dnsmasq:
             await dnsmasq.stop()
         store.close()
+
+
+def _catch_up(store: Store) -> None:
+    """Between two steps other writers have their turn."""
+    while tags.catch_up(store, utc_now()):
+        pass
 
 
 class _Server(uvicorn.Server):

@@ -39,6 +39,7 @@ class Machine:
     updated_at: datetime
     power_secret: str = ""
     bmc: str = ""
+    pool: str = ""
 
 
 def find(tx: Tx, reference: str) -> Machine:
@@ -65,6 +66,20 @@ def find_for_update(tx: Tx, reference: str) -> Machine:
     machine = find(tx, reference)
     lock(tx, machine.id)
     return find(tx, machine.id)
+
+
+def lock_all(tx: Tx, references: Sequence[str]) -> None:
+    """By ids or names, those that there are, in one order: two such callers wait in no ring."""
+    where = sa.or_(machines.c.id.in_(references), machines.c.name.in_(references))
+    query = sa.select(machines.c.id).where(where).order_by(machines.c.id)
+    tx.execute(query.with_for_update(key_share=True))
+
+
+def lock_after(tx: Tx, machine: str, *, limit: int) -> list[Machine]:
+    """The next machines by id behind `machine`, locked in that order."""
+    query = sa.select(machines).where(machines.c.id > machine).order_by(machines.c.id)
+    locked = query.limit(limit).with_for_update(key_share=True)
+    return all_to(Machine, tx.execute(locked))
 
 
 def some(tx: Tx, *, state: str = "", limit: int = 1000, after: str = "") -> list[Machine]:

@@ -60,6 +60,7 @@ machines = sa.Table(
     sa.Column("product", sa.String(256), nullable=False, default=""),
     sa.Column("architecture", sa.String(32), nullable=False, default=""),
     sa.Column("firmware", sa.String(16), nullable=False, default=""),
+    sa.Column("pool", sa.String(64), nullable=False, default="", server_default="", index=True),
     # Accepted to send its data: by the policy or by a person.
     sa.Column("permitted", sa.Boolean, nullable=False, default=False),
     sa.Column("denied_reason", sa.Text, nullable=False, default=""),

@@ -49,7 +49,7 @@ def check_limits(message: object) -> None:
     for field in dataclasses.fields(message):  # type: ignore[arg-type]
         value = getattr(message, field.name)
         most = field.metadata.get("most")
-        if most is not None and len(value) > most:
+        if most is not None and value is not None and len(value) > most:
             raise ValueError(f"{field.name}: {len(value)} long, the limit is {most}")
         if isinstance(value, str) and _NO_TEXT.search(value):
             raise ValueError(f"{field.name}: holds a NUL or half a surrogate pair")

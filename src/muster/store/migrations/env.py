@@ -3,8 +3,10 @@
 
 from alembic import context
 
+from muster.store import schema_record
 from muster.store.schema import Utc, metadata
 
+assert schema_record.tags.metadata is metadata
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,

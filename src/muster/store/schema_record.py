@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of what people and rules say about machines; migrations/env.py reads them too."""
+
+import sqlalchemy as sa
+
+from muster.store.schema import Utc, metadata
+
+_id = sa.String(32)
+_big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _machine(*, primary_key: bool = False, index: bool = False) -> sa.Column[str]:
+    return sa.Column(
+        "machine_id",
+        _id,
+        sa.ForeignKey("machines.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=False,
+        index=index or None,
+    )
+
+
+# Only tags of which there is something to say; any machine may have others.
+tags = sa.Table(
+    "tags",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("comment", sa.Text, nullable=False, default=""),
+    # "" for a tag by hand, else a key of lifecycle.definitions.KINDS.
+    sa.Column("kind", sa.String(16), nullable=False, default=""),
+    sa.Column("definition", sa.Text, nullable=False, default=""),
+    # Machines up to this id were looked at since the definition changed; null: all of them.
+    sa.Column("looked_to", _id, nullable=True, index=True),
+    sa.Column("updated_by", sa.String(64), nullable=False, default=""),
+    sa.Column("updated_at", Utc, nullable=False),
+)
+
+machine_tags = sa.Table(
+    "machine_tags",
+    metadata,
+    _machine(primary_key=True),
+    sa.Column("tag", sa.String(64), primary_key=True),
+    # hand, script, definition, automatic or rule; `origin` is the script's or rule's name.
+    sa.Column("source", sa.String(16), primary_key=True),
+    sa.Column("origin", sa.String(255), primary_key=True),
+    sa.Column("because", sa.Text, nullable=False, default=""),
+    sa.Column("at", Utc, nullable=False),
+    sa.Index("ix_machine_tags_tag_machine_id", "tag", "machine_id"),
+)
+
+notes = sa.Table(
+    "notes",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    _machine(index=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("author", sa.String(64), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
