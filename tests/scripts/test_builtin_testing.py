@@ -24,7 +24,8 @@ def start(
     file = folder / script.name
     file.write_bytes(script.source)
     file.chmod(0o755)
-    more = {"RESULT_PATH": str(folder / "result.yaml"), "DOWNLOAD_PATH": str(folder)}
+    more = {"RESULT_PATH": str(folder / "result.yaml"), "DOWNLOAD_PATH": str(folder),
+            "MAAS_BASE_URL": "http://192.0.2.1"}  # fmt: skip
     return subprocess.run([file, *words], capture_output=True, timeout=60, check=False,
                           env={"PATH": path, **more})  # fmt: skip
 
@@ -194,11 +195,12 @@ def test_a_nic_without_an_address_is_skipped(name: str, tmp_path: Path) -> None:
     assert result(tmp_path).state == "skipped"
 
 
-def test_the_clock_tells_stratum_and_offset(tmp_path: Path) -> None:
-    line = "A9FE,1.2.3.4,3,1700000000.1,-0.000012,0,0,0,0,0,0,0,0,Normal"
+@pytest.mark.parametrize("source", ["192.0.2.4", "2001:db8::123"])
+def test_the_clock_tells_server_stratum_and_offset(source: str, tmp_path: Path) -> None:
+    line = f"A9FE,{source},3,1700000000.1,-0.000012,0,0,0,0,0,0,0,0,Normal"
     path = fake(tmp_path, "chronyc", f'[ "$1" = waitsync ] || echo "{line}"')
     assert start(TESTS["ntp"], tmp_path, path=path).returncode == 0
-    assert result(tmp_path).values == {"stratum": 3, "offset": -0.000012}
+    assert result(tmp_path).values == {"source": source, "stratum": 3, "offset": -0.000012}
 
 
 def test_smart_runs_from_the_packed_agent(tmp_path: Path) -> None:
