@@ -68,7 +68,7 @@ coverage: setup ## Every line of collect and wire is run by their tests
 schema: setup ## Write docs/resources.schema.json from the dataclasses
 	$(BIN)/python -m muster.wire.schema > docs/resources.schema.json
 
-bench-scripts: setup ## The engine's own cost a script; the last line is JSON
+bench-scripts: image ## The engine's own cost and a commissioning's time; the last line is JSON
 	$(BIN)/python -m tests.bench.scripts
 
 format: setup ## Format the code

@@ -38,7 +38,6 @@ _COMMANDS = {
     "override": ("muster.cli.tests:override", "Call a machine that failed its tests Ready."),
     "suppress": ("muster.cli.tests:suppress", "Do not count a result."),
     "findings": ("muster.cli.tests:findings", "LLDP neighbours, subnets, serial ports ..."),
-    "script": ("muster.scripts.commands:app", "Scripts that machines run."),
     "tag": ("muster.cli.tags:tag", "Tags: by hand, or by a condition over the hardware."),
     "machine": ("muster.cli.tags:machine", "Say something of a machine: tags, notes, its pool."),
     "abort": ("muster.cli.verbs:abort", "End what a machine is doing."),
@@ -55,6 +54,25 @@ _COMMANDS = {
 
 for _name, (_target, _help) in _COMMANDS.items():
     app.command(_target, name=_name, help=_help)
+
+script = cyclopts.App(name="script", help="Scripts that machines run: check, try, add, compare.")
+for _name, _help in {
+    "lint": "Say everything that is wrong with scripts; needs no server.",
+    "add": "Add a script, or its next version.",
+    "list": "List scripts, built-in ones among them.",
+    "show": "One script: its metadata and versions, or its bytes.",
+    "diff": "What changed between two versions.",
+    "change": "Change how a script is used from the next run on.",
+    "remove": "Forget a script, or what you changed about a built-in one.",
+}.items():
+    _function = "list_" if _name == "list" else _name
+    script.command(f"muster.scripts.commands:{_function}", name=_name, help=_help)
+script.command(
+    "muster.lab.trying:try_script",
+    name="try",
+    help="Run a script in a virtual machine of its own and show what the server says of it.",
+)
+app.command(script)
 
 inventory = cyclopts.App(name="inventory", help="A machine's hardware as an archive, and back.")
 inventory.command(

@@ -5,9 +5,21 @@ from muster.agent.schedule import collide, startable
 from muster.wire.hello import ScriptItem
 
 
-def item(number: int, parallel: str = "disabled", *holds: str, kind: str = "commissioning"):
+def item(
+    number: int,
+    parallel: str = "disabled",
+    *holds: str,
+    kind: str = "commissioning",
+    ours: bool = False,
+) -> ScriptItem:
     return ScriptItem(
-        number, f"s{number}", "", parallel=parallel, holds=list(holds), script_type=kind
+        number,
+        f"s{number}",
+        "",
+        parallel=parallel,
+        holds=list(holds),
+        script_type=kind,
+        built_in=ours,
     )
 
 
@@ -38,12 +50,36 @@ def test_tests_wait_for_commissioning() -> None:
     assert startable([test], [look]) == []
 
 
+def test_what_only_looks_starts_at_once_beside_the_built_in_serial_ones() -> None:
+    lldp, survey = item(1, ours=True), item(2, ours=True)
+    lshw, listen = item(3, "any", ours=True), item(4, "any", ours=True)
+    mine, test = item(5, "any"), item(6, kind="testing", ours=True)
+    assert startable([lldp, survey, lshw, listen, mine, test], []) == [lldp, lshw, listen]
+    assert startable([survey, mine, test], [lldp, listen]) == []
+    assert startable([survey, mine, test], [listen]) == [survey]
+    assert startable([mine, test], [survey, listen]) == []
+    assert startable([mine, test], [listen]) == [mine]
+    assert startable([test], [listen]) == []
+
+
+def test_a_user_s_serial_script_is_alone_and_the_lookers_wait_for_it() -> None:
+    survey, lshw = item(1, ours=True), item(2, "any", ours=True)
+    alone, disk = item(3), item(4, "instance")
+    assert startable([survey, lshw, alone], []) == [survey]
+    assert startable([lshw, alone], [survey]) == []
+    assert startable([lshw, alone], []) == [alone]
+    assert startable([lshw], [alone]) == []
+    assert startable([lshw, disk], []) == [disk]
+    assert startable([lshw], []) == [lshw]
+
+
 ITEMS = st.lists(
     st.builds(
-        lambda parallel, holds, kind: (parallel, holds, kind),
+        lambda parallel, holds, kind, ours: (parallel, holds, kind, ours),
         st.sampled_from(["disabled", "instance", "any"]),
         st.lists(st.sampled_from(["cpu", "disk:a", "disk:b", "disk:*", "nic:e"]), max_size=2),
         st.sampled_from(["commissioning", "testing"]),
+        st.booleans(),
     ),
     max_size=12,
 )
@@ -53,7 +89,10 @@ ITEMS = st.lists(
 def test_every_script_runs_once_and_none_beside_what_it_collides_with(
     made: list, data: st.DataObject
 ) -> None:
-    waiting = [item(n, p, *holds, kind=kind) for n, (p, holds, kind) in enumerate(made)]
+    waiting = [
+        item(n, parallel, *holds, kind=kind, ours=ours)
+        for n, (parallel, holds, kind, ours) in enumerate(made)
+    ]
     running: list[ScriptItem] = []
     ended: list[int] = []
     while waiting or running:
@@ -63,7 +102,10 @@ def test_every_script_runs_once_and_none_beside_what_it_collides_with(
         assert running, "nothing runs and something waits"
         for one in running:
             others = [other for other in running if other is not one]
-            assert one.parallel != "disabled" or not others
+            if one.parallel == "disabled":
+                assert all(one.built_in and other.built_in for other in others)
+                assert all(other.parallel == "any" for other in others)
+            assert len({other.script_type for other in running}) == 1
             assert not any(collide(one, other) for other in others)
         over = data.draw(st.sampled_from(running))
         running.remove(over)

@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from muster.cli.client import ApiError, Client, machine_path
 from muster.lab.client import Lab
 from muster.lab.launch import open_listener
 
+LLDP_EVERY_S = 5
 PASSWORD = "only-in-this-lab"
 POWER = "http://127.0.0.1:8970/machines"
 # Emulated machines on a loaded 2-core host take up to four times as long as on a quiet one.
@@ -136,3 +139,30 @@ class Served:
         """A machine's newest run."""
         found: dict[str, Any] = self.api.get(machine_path(machine, "/runs"), limit=1)[0]
         return found
+
+
+@contextlib.contextmanager
+def lldp_switch(served: Served) -> Iterator[None]:
+    """lldpd on the lab's bridge ports; a bridge forwards no LLDP (IEEE 802.1D, 7.12.6)."""
+    with tempfile.TemporaryDirectory(prefix="muster-lldp-") as folder:
+        Path(folder).chmod(0o755)
+        socket = f"{folder}/socket"
+        words = ["lldpd", "-d", "-u", socket, "-S", "lab switch", "-I", "*,!lo,!br0"]
+        with (served.folder / "lldpd.log").open("wb") as log:
+            running = served.lab.run_inside(words, stdout=log, stderr=log)
+            served.wait("lldpd starts", Path(socket).exists, limit_s=30)
+            tune = ["lldpcli", "-u", socket, "configure", "lldp", "tx-interval", str(LLDP_EVERY_S)]
+            tuned = served.lab.run_inside(tune, stdout=log, stderr=log)
+            assert tuned.wait(30) == 0
+            yield
+        running.terminate()
+        running.wait(30)
+
+
+def wall_over_slowest(results: list[dict[str, Any]]) -> float:
+    """From the first script's start to the last one's end, over the slowest script."""
+    ran = [result for result in results if result["started_at"]]
+    began = min(datetime.fromisoformat(result["started_at"]) for result in ran)
+    ended = max(datetime.fromisoformat(result["ended_at"]) for result in ran)
+    slowest = max(result["runtime_s"] for result in ran)
+    return round((ended - began).total_seconds() / float(slowest), 2)

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,14 +28,20 @@ loader = importlib.machinery.SourceFileLoader("script", sys.argv[1])
 script = importlib.util.module_from_spec(importlib.util.spec_from_loader("script", loader))
 loader.exec_module(script)
 script.physical = lambda: ["eth0"]
-if hasattr(script, "SOCKETS"):
-    script.SOCKETS = (Path(sys.argv[2]),)
-    real = subprocess.run
-    def run(words, **more):
-        tool = [words[0], "-u", sys.argv[2]] if words[0] == "lldpctl" else words[:1]
-        return real([*tool, *words[1:]], **more)
-    subprocess.run = run
 sys.exit(script.main())
+"""
+
+# The same for a script in shell: what it looks at is put into its own mounts.
+LISTEN = """
+set -e
+mount -t sysfs none /sys
+mount -t tmpfs none /sys/class/net
+mkdir -p /sys/class/net/eth0/device
+echo 1 >/sys/class/net/eth0/carrier
+mount -t tmpfs none /run
+touch /run/lldpd.socket
+mount --bind "$2" /run/lldpd.socket
+exec "$1"
 """
 
 
@@ -48,6 +55,21 @@ def run(
     return subprocess.run(words, capture_output=True, timeout=60, check=False)
 
 
+def listen(
+    client: Client, folder: Path, lldpd: int, socket: Path
+) -> "subprocess.CompletedProcess[bytes]":
+    """99-maas-01-capture-lldp, to which `lldpd` is the machine's only one."""
+    (script,) = (s for s in builtin("commissioning") if s.name == "99-maas-01-capture-lldp")
+    for name, body in (("script", script.source), ("pgrep", f"#!/bin/sh\necho {lldpd}\n".encode())):
+        (folder / name).write_bytes(body)
+        (folder / name).chmod(0o755)
+    words = ["unshare", "--mount", "sh", "-c", LISTEN, "sh", str(folder / "script"), str(socket)]
+    path = {"PATH": f"{folder}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    return subprocess.run(
+        client.inside(*words), capture_output=True, timeout=90, check=False, env=path
+    )
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """lldpd gives its rights up and must still reach its socket."""
@@ -57,10 +79,10 @@ def open_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def daemon(*words: str) -> Iterator[None]:
+def daemon(*words: str) -> Iterator[int]:
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(timeout=10)
@@ -111,12 +133,12 @@ def test_lldp_ends_as_soon_as_the_switch_was_heard(tmp_path: Path, open_folder: 
         name = ("-S", "a switch", "-m", "10.77.0.1", "-I", "srv0")
         try:
             heard = client.inside(*common, "-r", "-u", str(listener), "-I", "eth0")
-            with daemon(*heard), daemon(*common, "-u", str(switch), *name):
+            with daemon(*heard) as pid, daemon(*common, "-u", str(switch), *name):
                 wait_for(switch.exists)
                 wait_for(listener.exists)
                 tune = ["lldpcli", "-u", str(switch), "configure", "lldp", "tx-interval", "1"]
                 subprocess.run(tune, check=True, capture_output=True)
-                done = run(client, "99-maas-01-capture-lldp", tmp_path, str(listener))
+                done = listen(client, tmp_path, pid, listener)
             assert done.returncode == 0, done.stderr
             assert done.stderr == b""
             (neighbour,) = readings.lldp(done.stdout)
@@ -124,6 +146,31 @@ def test_lldp_ends_as_soon_as_the_switch_was_heard(tmp_path: Path, open_folder: 
             assert neighbour["description"] == "a switch"
             assert neighbour["management"] == ["10.77.0.1"]
             assert neighbour["port"] == "srv0"
+        finally:
+            client.close()
+
+    in_own_network(work)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("lldpd") is None, reason="lldpd is not installed here")
+def test_lldp_where_nobody_speaks_ends_35_s_after_lldpd_began(
+    tmp_path: Path, open_folder: Path
+) -> None:
+    def work() -> None:
+        client = Client("srv0", "10.77.0.1/24")
+        listener = open_folder / "machine.socket"
+        words = client.inside("lldpd", "-d", "-r", "-u", str(listener), "-I", "eth0")
+        try:
+            with daemon(*words) as pid:
+                wait_for(listener.exists)
+                began = time.monotonic()
+                done = listen(client, tmp_path, pid, listener)
+                took = time.monotonic() - began
+            assert done.returncode == 0, done.stderr
+            assert done.stderr == b"nothing heard on eth0\n"
+            assert readings.lldp(done.stdout) == []
+            assert 25 < took < 45
         finally:
             client.close()
 

@@ -24,7 +24,8 @@ def start(
     file = folder / script.name
     file.write_bytes(script.source)
     file.chmod(0o755)
-    more = {"RESULT_PATH": str(folder / "result.yaml"), "DOWNLOAD_PATH": str(folder)}
+    more = {"RESULT_PATH": str(folder / "result.yaml"), "DOWNLOAD_PATH": str(folder),
+            "MAAS_BASE_URL": "http://192.0.2.1"}  # fmt: skip
     return subprocess.run([file, *words], capture_output=True, timeout=60, check=False,
                           env={"PATH": path, **more})  # fmt: skip
 
@@ -172,6 +173,83 @@ def test_a_disk_that_cannot_be_asked_is_skipped(
     assert result(tmp_path).state == "skipped"
 
 
+SCAN = {"devices": [
+    {"name": "/dev/sda", "type": "scsi", "protocol": "SCSI"},
+    {"name": "/dev/bus/2", "info_name": "/dev/bus/2 [megaraid_disk_08]", "type": "megaraid,8"},
+    {"name": "/dev/bus/2", "type": "sat+megaraid,9"},
+    {"name": "/dev/bus/5", "type": "megaraid,1"},
+    {"name": "/dev/sg3", "type": "cciss,0"},
+]}  # fmt: skip
+RAID = """
+case "$*" in
+    *--scan-open*) cat {0}/scan.json ;;
+    *--test=*) echo "$*" >>{0}/started; echo '{{}}' ;;
+    *megaraid,9*) cat {0}/bad.json ;;
+    *megaraid,8* | *cciss,0*) cat {0}/good.json ;;
+    *) echo '{{"smartctl": {{"messages": [{{"string": "add -d megaraid,N"}}]}}}}'; exit 2 ;;
+esac
+"""
+
+
+@pytest.fixture
+def raid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two MegaRAID volumes of host 2 and one of a Smart Array, host 4; disk 9 is failing."""
+    sys_tree = tmp_path / "sys"
+    for block, host in (("sda", 2), ("sdb", 2), ("sdc", 4)):
+        real = sys_tree / f"devices/pci0000:00/host{host}/target{host}:0:0/{block}"
+        real.mkdir(parents=True)
+        (sys_tree / "block" / block).mkdir(parents=True)
+        (sys_tree / "block" / block / "device").symlink_to(real)
+    (sys_tree / "class/scsi_generic/sg3").mkdir(parents=True)
+    (sys_tree / "class/scsi_generic/sg3/device").symlink_to(
+        sys_tree / "devices/pci0000:00/host4/target4:0:0/sdc"
+    )
+    bad = ATA | {"smart_status": {"passed": False}, "temperature": {"current": 55}}
+    for name, told in (("scan", SCAN), ("good", ATA), ("bad", bad)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(told))
+    monkeypatch.setenv("PATH", fake(tmp_path, "smartctl", RAID.format(tmp_path)))
+    monkeypatch.setenv("RESULT_PATH", str(tmp_path / "result.yaml"))
+    monkeypatch.setattr(smart, "POLL_S", 0)
+    monkeypatch.setattr(smart, "SYS", sys_tree)
+    return tmp_path
+
+
+def test_the_disks_behind_a_raid_controller_are_asked_one_by_one(
+    raid: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert smart.main(["short", "/dev/sda"]) == 1
+    found = result(raid)
+    assert found.state == "failed"
+    assert found.values["temperature"] == [31, 55]
+    assert found.values["reallocated_sectors"] == [2, 2]
+    assert "FAILED: sat+megaraid,9: its own overall health" in capsys.readouterr().out
+    started = (raid / "started").read_text().splitlines()
+    assert started == [
+        "--json --test=short --device megaraid,8 /dev/bus/2",
+        "--json --test=short --device sat+megaraid,9 /dev/bus/2",
+    ]
+
+
+def test_a_second_volume_of_the_controller_tests_no_disk_twice(raid: Path) -> None:
+    assert smart.main(["short", "/dev/sdb"]) == 0
+    assert result(raid).state == "skipped"
+    assert not (raid / "started").exists()
+
+
+def test_a_smart_array_names_its_disks_by_a_generic_device(raid: Path) -> None:
+    assert smart.main(["validate", "/dev/sdc"]) == 0
+    assert result(raid).values["temperature"] == 31
+
+
+def test_without_such_a_controller_the_disk_is_skipped_as_before(
+    raid: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (raid / "scan.json").write_text('{"devices": []}')
+    assert smart.main(["validate", "/dev/sda"]) == 0
+    assert result(raid).state == "skipped"
+    assert "add -d megaraid,N" in capsys.readouterr().out
+
+
 def test_a_running_self_test_is_seen() -> None:
     ata = {"ata_smart_data": {"self_test": {"status": {"value": 0xF3, "remaining_percent": 30}}}}
     assert smart.progress(ata) == 30
@@ -194,11 +272,12 @@ def test_a_nic_without_an_address_is_skipped(name: str, tmp_path: Path) -> None:
     assert result(tmp_path).state == "skipped"
 
 
-def test_the_clock_tells_stratum_and_offset(tmp_path: Path) -> None:
-    line = "A9FE,1.2.3.4,3,1700000000.1,-0.000012,0,0,0,0,0,0,0,0,Normal"
+@pytest.mark.parametrize("source", ["192.0.2.4", "2001:db8::123"])
+def test_the_clock_tells_server_stratum_and_offset(source: str, tmp_path: Path) -> None:
+    line = f"A9FE,{source},3,1700000000.1,-0.000012,0,0,0,0,0,0,0,0,Normal"
     path = fake(tmp_path, "chronyc", f'[ "$1" = waitsync ] || echo "{line}"')
     assert start(TESTS["ntp"], tmp_path, path=path).returncode == 0
-    assert result(tmp_path).values == {"stratum": 3, "offset": -0.000012}
+    assert result(tmp_path).values == {"source": source, "stratum": 3, "offset": -0.000012}
 
 
 def test_smart_runs_from_the_packed_agent(tmp_path: Path) -> None:

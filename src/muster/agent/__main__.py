@@ -5,6 +5,7 @@ The configuration is one JSON file (written by the seed): {"server": URL, "nonce
 state is in memory files beside it, so a restarted agent goes on where it was.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ from pathlib import Path
 from muster.agent.session import Session, say
 
 FOLDER = Path("/run/muster")
+PRIORITY = -10
+"""nice(2); scripts run at 0."""
 
 
 def main(argv: list[str]) -> int:
@@ -29,6 +32,9 @@ def main(argv: list[str]) -> int:
         say(f"cannot start: {folder}/agent.json: {error!r}")
         return 2
     threading.excepthook = _end
+    # Scripts may keep all processors busy; heartbeats, output and an abort must still get through.
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
     session = Session(folder, server, nonce)
     signal.signal(signal.SIGTERM, lambda *_: session.stop())
     after = session.work()

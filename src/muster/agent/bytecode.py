@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unpacks the packed agent where Python keeps what it has compiled.
 
-From a zip every start compiles all sources anew: more than half of the time of a survey, which
-starts the same files again as a script of its own.
+From a zip every start compiles all sources anew: more than half of the time of a survey, and of
+each test of a disk. The first start of an unpacked one keeps what it needed; compiling all of it
+beforehand would cost one emulated processor more than that.
 """
 
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -20,17 +19,6 @@ def unfold(pack: str, folder: Path) -> str:
     try:
         with zipfile.ZipFile(pack) as packed:
             packed.extractall(home)
-        subprocess.Popen(
-            compiling(home),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
     except (OSError, zipfile.BadZipFile):
         return pack
     return str(home)
-
-
-def compiling(home: Path) -> list[str]:
-    """The command that compiles it: at the lowest priority, while the agent talks to the server."""
-    return ["nice", "-n", "19", sys.executable, "-I", "-S", "-m", "compileall", "-q", str(home)]

@@ -131,6 +131,9 @@ class Runner:
         # The agent's own unit protects it from the OOM killer; a script is what should go first.
         with contextlib.suppress(OSError):
             Path(f"/proc/{process.pid}/oom_score_adj").write_text("500")
+        # The group: it may have forked already with the agent's own priority.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PGRP, process.pid, 0)
         return process
 
     def _attend(

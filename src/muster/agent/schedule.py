@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which scripts may start now: serial ones alone and in order, then instances, then the rest.
 
+Built-in commissioning scripts that may run beside any do so from the first moment, beside built-in
+serial ones: those only look, and LLDP and DHCP need their time. A user's serial script is alone.
+
 Pure: knows no process and no clock. Two scripts never hold the same resource.
 """
 
@@ -25,18 +28,39 @@ def startable(waiting: list[ScriptItem], running: Iterable[ScriptItem]) -> list[
     if not waiting:
         return []
     now = min(stage(item) for item in waiting)
-    if any(stage(item) != now for item in busy):
-        return []
-    first = [item for item in waiting if stage(item) == now]
-    if now[1] == _STAGES["disabled"]:
-        return [] if busy else first[:1]
+    first = next(item for item in waiting if stage(item) == now)
+    early = not any(_keeps_all_waiting(item) for item in (*waiting, *busy))
     chosen: list[ScriptItem] = []
-    for item in first:
-        if len(busy) + len(chosen) >= MOST:
+    for item in waiting:
+        beside = [*busy, *chosen]
+        if len(beside) >= MOST:
             break
-        if not any(collide(item, other) for other in (*busy, *chosen)):
+        if any(collide(item, other) for other in beside):
+            continue
+        if _looks(item) and early:
+            chosen.append(item)
+        elif stage(item) != now:
+            continue
+        elif item.parallel != "disabled":
+            chosen += [item] if all(stage(other) == now for other in beside) else []
+        elif item is first and all(_may_accompany(other, item) for other in beside):
             chosen.append(item)
     return chosen
+
+
+def _may_accompany(other: ScriptItem, serial: ScriptItem) -> bool:
+    return serial.built_in and serial.script_type == "commissioning" and _looks(other)
+
+
+def _looks(item: ScriptItem) -> bool:
+    """Built in, commissioning, and willing to run beside any."""
+    return item.built_in and item.script_type == "commissioning" and item.parallel == "any"
+
+
+def _keeps_all_waiting(item: ScriptItem) -> bool:
+    """A commissioning script of an earlier stage that is not built in, or is of one device."""
+    kind, number = stage(item)
+    return not kind and number < _STAGES["any"] and not (item.built_in and number == 0)
 
 
 def collide(one: ScriptItem, other: ScriptItem) -> bool:

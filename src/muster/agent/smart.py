@@ -2,14 +2,17 @@
 """`agent.pyz smart validate|short|long|conveyance DEVICE`: what a disk says of itself.
 
 The built-in tests smartctl-* and nvme-self-test are this, by smartmontools' JSON (smartctl(8),
-since 7.0). Numbers go to $RESULT_PATH; a disk without SMART is skipped.
+since 7.0). Numbers go to $RESULT_PATH; a disk without SMART is skipped. Behind a RAID controller
+(MegaRAID, Smart Array, Adaptec, 3ware, Areca) its physical disks are asked instead, all at once.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,11 @@ _RUNNING_ATA = 15
 _ABSENT = 0x02 | 0x01
 """smartctl's exit status bits: the command line is wrong, or the device cannot be opened."""
 
+SYS = Path("/sys")
+_HOST = re.compile(r"/host(\d+)/")
+_HIDDEN = re.compile(r"(?:^|\+)(?:megaraid|cciss|aacraid|3ware|areca|sssraid),")
+"""smartctl(8), -d: the types that name a disk behind a controller; "sat+megaraid,8" too."""
+
 Json = dict[str, Any]
 
 
@@ -26,41 +34,134 @@ class NoSmart(Exception):
     """This disk cannot do that; the message says what it cannot."""
 
 
+@dataclass(frozen=True)
+class Disk:
+    """One disk to smartctl: its words for it; `name` for people."""
+
+    words: tuple[str, ...]
+    name: str
+
+
 def main(argv: list[str]) -> int:
     """0 when the disk is well or the test is none for it, 1 when it fails."""
     test, device = argv
     try:
-        before = ask(device, "--all")
-        if not before.get("smart_support", {}).get("available", "smart_status" in before):
-            raise NoSmart(f"{device} has no SMART")
-        wrong = [] if test == "validate" else run(device, test)
-        after = ask(device, "--all")
+        disks = disks_of(device)
+        wrong = [] if test == "validate" else run(disks, test)
+        after = {disk.name: ask(disk, "--all") for disk in disks}
     except NoSmart as error:
         print(f"skipped: {error}")
         write("skipped", {})
         return 0
-    found = numbers(after)
-    if after.get("smart_status", {}).get("passed") is False:
-        wrong.insert(0, "its own overall health assessment is: failed")
-    for name, value in found.items():
-        print(f"{name}: {value}")
+    wrong = [
+        f"{name}: its own overall health assessment is: failed"
+        for name, told in after.items()
+        if told.get("smart_status", {}).get("passed") is False
+    ] + wrong
+    found = together([numbers(told) for told in after.values()])
+    for name, told in after.items():
+        for key, value in numbers(told).items():
+            print(f"{name}: {key}: {value}")
     for line in wrong:
         print(f"FAILED: {line}")
     write("failed" if wrong else "passed", found)
     return 1 if wrong else 0
 
 
-def ask(device: str, *words: str) -> Json:
+def together(found: list[dict[str, int]]) -> dict[str, int | list[int]]:
+    """A number of one disk is itself, of several a list in their order."""
+    if len(found) == 1:
+        return dict(found[0])
+    names = dict.fromkeys(name for one in found for name in one)
+    return {name: [one[name] for one in found if name in one] for name in names}
+
+
+def disks_of(device: str) -> list[Disk]:
+    """The disk itself, or what a RAID controller hides behind it; raises NoSmart."""
+    disk = Disk((device,), device)
+    try:
+        if has_smart(ask(disk, "--all")):
+            return [disk]
+        why = NoSmart(f"{device} has no SMART")
+    except NoSmart as error:
+        why = error
+    if hidden := hidden_behind(device):
+        return hidden
+    raise why
+
+
+def has_smart(told: Json) -> bool:
+    """What the disk says; old ones say their health only."""
+    return bool(told.get("smart_support", {}).get("available", "smart_status" in told))
+
+
+def hidden_behind(device: str) -> list[Disk]:
+    """The physical disks of the RAID controller that shows this volume, by `smartctl --scan-open`.
+
+    Raises NoSmart for a second volume of the same controller: its disks are the first one's.
+    """
+    host = host_of(Path(device).name)
+    if not host:
+        return []
+    done = subprocess.run(
+        ["smartctl", "--json", "--scan-open"], capture_output=True, check=False, timeout=120
+    )
+    try:
+        devices = json.loads(done.stdout).get("devices", [])
+    except (ValueError, AttributeError):
+        return []
+    found = [
+        Disk(("--device", str(told["type"]), str(told["name"])), str(told["type"]))
+        for told in devices
+        if _HIDDEN.search(str(told.get("type", ""))) and shows(str(told.get("name")), host)
+    ]
+    if found and (first := first_volume(Path(device).name, host)):
+        raise NoSmart(f"{device}: the disks of its RAID controller are tested with /dev/{first}")
+    return found
+
+
+def host_of(block: str) -> str:
+    """The number of the SCSI host of a block device, or ""."""
+    found = _HOST.search(os.path.realpath(SYS / "block" / block / "device"))
+    return found[1] if found else ""
+
+
+def shows(name: str, host: str) -> bool:
+    """/dev/bus/0 is SCSI host 0; /dev/sg0 and /dev/sda have theirs in sysfs."""
+    if name.startswith("/dev/bus/"):
+        return name == f"/dev/bus/{host}"
+    short = Path(name).name
+    generic = os.path.realpath(SYS / "class/scsi_generic" / short / "device")
+    found = _HOST.search(generic)
+    return host in (host_of(short), found[1] if found else "")
+
+
+def first_volume(block: str, host: str) -> str:
+    """An earlier volume of this host without SMART of its own, or ""."""
+    names = sorted((path.name for path in (SYS / "block").iterdir()), key=lambda n: (len(n), n))
+    for name in names[: names.index(block)] if block in names else []:
+        if host_of(name) != host:
+            continue
+        try:
+            if has_smart(ask(Disk((f"/dev/{name}",), name), "--info")):
+                continue
+        except NoSmart:
+            pass
+        return name
+    return ""
+
+
+def ask(disk: Disk, *words: str) -> Json:
     """smartctl's answer; raises NoSmart when it gives none."""
     done = subprocess.run(
-        ["smartctl", "--json", *words, device], capture_output=True, check=False, timeout=120
+        ["smartctl", "--json", *words, *disk.words], capture_output=True, check=False, timeout=120
     )
     try:
         told = json.loads(done.stdout)
     except ValueError as error:
         raise NoSmart(f"smartctl says nothing that can be read: {error}") from error
     if not isinstance(told, dict) or done.returncode & _ABSENT:
-        raise NoSmart(f"smartctl cannot ask {device}: {_messages(told)}")
+        raise NoSmart(f"smartctl cannot ask {disk.name}: {_messages(told)}")
     return told
 
 
@@ -69,23 +170,32 @@ def _messages(told: object) -> str:
     return "; ".join(str(message.get("string", "")) for message in messages) or "no reason given"
 
 
-def run(device: str, test: str) -> list[str]:
-    """Start a self-test and wait for its end; returns what it found wrong."""
+def run(disks: list[Disk], test: str) -> list[str]:
+    """Start a self-test on all and wait for their end; returns what they found wrong."""
+    for disk in disks:
+        _begin(disk, test)
+    waiting = list(disks)
+    while waiting:
+        time.sleep(POLL_S)
+        left = {disk: progress(ask(disk, "--all")) for disk in waiting}
+        for disk, share in left.items():
+            if share is None:
+                waiting.remove(disk)
+            else:
+                print(f"{disk.name}: {share} % left", flush=True)
+    return [f"{disk.name}: {why}" for disk in disks for why in verdict(ask(disk, "--all"))]
+
+
+def _begin(disk: Disk, test: str) -> None:
     started = subprocess.run(
-        ["smartctl", "--json", f"--test={test}", device], capture_output=True, check=False
+        ["smartctl", "--json", f"--test={test}", *disk.words], capture_output=True, check=False
     )
     if started.returncode & 0x07:
         try:
             told = json.loads(started.stdout)
         except ValueError:
             told = {}
-        raise NoSmart(f"the {test} self-test cannot be started: {_messages(told)}")
-    while True:
-        time.sleep(POLL_S)
-        left = progress(ask(device, "--all"))
-        if left is None:
-            return verdict(ask(device, "--all"))
-        print(f"{left} % left", flush=True)
+        raise NoSmart(f"the {test} self-test of {disk.name} cannot start: {_messages(told)}")
 
 
 def progress(told: Json) -> int | None:
@@ -132,7 +242,7 @@ def numbers(told: Json) -> dict[str, int]:
     return {name: value for name, value in found.items() if isinstance(value, int)}
 
 
-def write(status: str, found: dict[str, int]) -> None:
+def write(status: str, found: dict[str, int | list[int]]) -> None:
     """The result file; JSON is YAML."""
     path = os.environ.get("RESULT_PATH")
     if path:

@@ -122,16 +122,20 @@ def findings(machine: str, /) -> None:
 def _choice(
     scripts: list[str], tests: list[str] | None, params: list[str], destroy: str
 ) -> dict[str, Any]:
-    body: dict[str, Any] = {"scripts": scripts, "destroy": destroy, "parameters": {}}
-    if tests is not None:
-        body["tests"] = tests
-    for param in params:
-        name, equals, value = param.partition("=")
+    body = {"scripts": scripts, "destroy": destroy, "parameters": parameters(params)}
+    return body | ({} if tests is None else {"tests": tests})
+
+
+def parameters(words: list[str]) -> dict[str, dict[str, str]]:
+    """[SCRIPT.]NAME=VALUE as values by script ("*": every) and name; ends where one is not so."""
+    found: dict[str, dict[str, str]] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
         if not equals:
-            fail(f"{param!r}: write [SCRIPT.]NAME=VALUE")
+            fail(f"{word!r}: write [SCRIPT.]NAME=VALUE")
         script, _, short = name.rpartition(".")
-        body["parameters"].setdefault(script or "*", {})[short] = value
-    return body
+        found.setdefault(script or "*", {})[short] = value
+    return found
 
 
 def _start(names: list[str], verb: str, body: dict[str, Any], *, watch: bool) -> int:

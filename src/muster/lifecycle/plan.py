@@ -138,6 +138,7 @@ def _item(result: Result) -> ScriptItem:
         may_reboot=spec.get("may_reboot", False),
         has_started=result.attempts > 0,
         runtime_s=spec.get("runtime_s", 0.0),
+        built_in=spec.get("built_in", False),
     )
 
 

@@ -9,7 +9,6 @@ import urllib.parse
 from pathlib import Path
 from typing import Any, Literal
 
-import cyclopts
 from rich.console import Console
 from rich.table import Table
 
@@ -17,10 +16,7 @@ from muster.cli.client import ApiError, Client, fail
 from muster.cli.words import clean, plain
 from muster.scripts import format as script_format
 
-app = cyclopts.App(name="script", help="Scripts that machines run: check, add, look, compare.")
 
-
-@app.command
 def lint(*files: Path) -> int:
     """Say everything that is wrong with scripts, with its line; needs no server.
 
@@ -57,7 +53,6 @@ def _warnings(script: script_format.Script) -> list[str]:
     return told
 
 
-@app.command
 def add(file: Path, /, *, comment: str = "") -> None:
     """Add a script, or its next version.
 
@@ -73,7 +68,6 @@ def add(file: Path, /, *, comment: str = "") -> None:
     print(plain(f"{kept['name']}: version {kept['version']} ({kept['sha256'][:12]})"))
 
 
-@app.command(name="list")
 def list_(*, tag: str = "", output: Literal["table", "json"] = "table") -> None:
     """List scripts, built-in ones among them.
 
@@ -101,7 +95,6 @@ def list_(*, tag: str = "", output: Literal["table", "json"] = "table") -> None:
     Console().print(table)
 
 
-@app.command
 def show(name: str, /, *, source: bool = False, version: int = 0) -> None:
     """One script: its metadata and versions, or its bytes.
 
@@ -126,7 +119,6 @@ def show(name: str, /, *, source: bool = False, version: int = 0) -> None:
         print(plain(f"version {kept['number']:<6} {kept['sha256'][:12]} {who}"))
 
 
-@app.command
 def diff(name: str, /, old: int = 0, new: int = 0) -> int:
     """What changed between two versions; the last two when none is named.
 
@@ -153,7 +145,6 @@ def diff(name: str, /, old: int = 0, new: int = 0) -> int:
     return 1 if changes else 0
 
 
-@app.command
 def change(
     name: str,
     /,
@@ -200,7 +191,6 @@ def _thresholds(words: list[str]) -> dict[str, dict[str, float]]:
     return found
 
 
-@app.command
 def remove(name: str, /) -> None:
     """Forget a script of yours, or what you changed about a built-in one.
 

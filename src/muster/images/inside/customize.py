@@ -152,6 +152,9 @@ def write(root: Path) -> None:
     (root / "etc/hostname").write_text("muster\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 muster\n::1 localhost\n")
     (root / "etc/fstab").write_text("")
+    # As scripts/builtin/commissioning/00-maas-03-install-lldpd wants it: it then listens since the
+    # machine started, and says nothing itself.
+    (root / "etc/default/lldpd").write_text('DAEMON_ARGS="-c -f -s -e -r"\n')
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "etc/resolv.conf").symlink_to("/run/muster/resolv.conf")
 
