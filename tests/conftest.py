@@ -218,7 +218,7 @@ def store(engine: str, request: pytest.FixtureRequest) -> Store:
         # What hangs on machines and boots goes with them.
         for table in (
             *("machines", "boots", "events", "users"),
-            *("scripts", "script_contents", "bmc_leases", "stays"),
+            *("scripts", "script_contents", "bmc_leases", "stays", "hosts"),
         ):
             tx.execute(metadata.tables[table].delete())
     return opened

@@ -13,6 +13,7 @@ from litestar.types import ExceptionHandlersMap
 
 from muster.api import (
     history,
+    hosts,
     images,
     journal,
     machines,
@@ -48,6 +49,7 @@ def router() -> Router:
             *tests.ROUTES,
             *scripts.ROUTES,
             *power.ROUTES,
+            *hosts.ROUTES,
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,

@@ -18,7 +18,7 @@ NAMES = (
     "fake", "ipmi", "lxd", "manual", "redfish", "snmp", "virsh", "webhook", "wedge", "wol",
 )  # fmt: skip
 GROUP = "muster.power"
-_PEM = re.compile(r"\s*(-----BEGIN [A-Z0-9 ]+-----\s[\sA-Za-z0-9+/=]+-----END [A-Z0-9 ]+-----\s*)+")
+PEM = r"\s*(-----BEGIN [A-Z0-9 ]+-----\s[\sA-Za-z0-9+/=]+-----END [A-Z0-9 ]+-----\s*)+"
 _PASSWORD_IN_URI = re.compile(r"://[^/?#]*:[^/?#]*@")
 BOOT_DEVICES = ("pxe", "http", "disk")
 
@@ -174,7 +174,7 @@ def _wrong(parameter: Parameter, value: str) -> str:
     if parameter.choices and value not in parameter.choices:
         return f"must be one of {', '.join(parameter.choices)}"
     if parameter.pem:
-        return "" if not value or _PEM.fullmatch(value) else "is no PEM: -----BEGIN ... -----END"
+        return "" if not value or re.fullmatch(PEM, value) else "is no PEM: -----BEGIN ... -----END"
     if not value.isprintable():
         # A line break would end a line of a tool's configuration file.
         return "holds a character that cannot be printed"

@@ -84,14 +84,14 @@ async def learn(parameters: dict[str, Any], _: Known) -> dict[str, str]:
 async def state(parameters: dict[str, Any]) -> str:
     """Running and Started are on, Stopped is off; frozen and in between is unknown."""
     async with talking(parameters) as link:
-        return _STATES.get(await _status(link, parameters), "unknown")
+        return state_of(await _status(link, parameters))
 
 
 async def on(parameters: dict[str, Any]) -> None:
     """Start, or thaw when it is frozen."""
     async with talking(parameters) as link:
         status = await _status(link, parameters)
-        if _STATES.get(status) != "on":
+        if state_of(status) != "on":
             action = "unfreeze" if status == _FROZEN else "start"
             body = {"action": action, "timeout": 30}
             await act(link, "PUT", path_of(parameters, "/state"), body)
@@ -100,7 +100,7 @@ async def on(parameters: dict[str, Any]) -> None:
 async def off(parameters: dict[str, Any]) -> None:
     """Stop by force: a system that hangs does not heed a graceful one."""
     async with talking(parameters) as link:
-        if _STATES.get(await _status(link, parameters)) != "off":
+        if state_of(await _status(link, parameters)) != "off":
             body = {"action": "stop", "force": True, "timeout": 30}
             await act(link, "PUT", path_of(parameters, "/state"), body)
 
@@ -162,6 +162,11 @@ def path_of(parameters: dict[str, Any], rest: str = "") -> str:
 def project_of(parameters: dict[str, Any]) -> str:
     """The query that names the project."""
     return f"project={quote(str(parameters.get('project') or 'default'), safe='')}"
+
+
+def state_of(status_code: object) -> str:
+    """A status code of the REST API as a power state."""
+    return _STATES.get(status_code, "unknown") if isinstance(status_code, int) else "unknown"
 
 
 async def _status(link: Link, parameters: dict[str, Any]) -> int:

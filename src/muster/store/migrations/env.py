@@ -3,12 +3,13 @@
 
 from alembic import context
 
-from muster.store.schema import Utc, metadata
+from muster.store.schema import Utc
+from muster.store.schema_hosts import hosts
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=metadata,
+    target_metadata=hosts.metadata,
     render_as_batch=connection.dialect.name == "sqlite",
     compare_type=True,
     render_item=lambda kind, item, _context: (
