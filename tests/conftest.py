@@ -218,7 +218,9 @@ def store(engine: str, request: pytest.FixtureRequest) -> Store:
         # What hangs on machines and boots goes with them.
         for table in (
             *("machines", "boots", "events", "users"),
-            *("scripts", "script_contents", "bmc_leases", "stays", "tags"),
+            *("scripts", "script_contents", "bmc_leases", "stays"),
+            "tags",
+            "hosts",
         ):
             tx.execute(metadata.tables[table].delete())
     return opened

@@ -47,6 +47,7 @@ _COMMANDS = {
     "rename": ("muster.cli.verbs:rename", "Give a machine another name."),
     "power": ("muster.cli.verbs:power", "Switch a machine on, off or off and on."),
     "power-driver": ("muster.cli.verbs:power_driver", "Say how a machine is switched."),
+    "host": ("muster.cli.hosts:app", "Hosts of virtual machines (LXD, Incus)."),
     "logs": ("muster.cli.logs:logs", "What a machine's scripts printed."),
     "events": ("muster.cli.logs:events", "What happened."),
     "demo": ("muster.lab.demo:demo", "Watch virtual bare machines become Ready."),

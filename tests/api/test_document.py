@@ -45,6 +45,8 @@ PARAMETERS = ["[parameters]", '"query.filter" = "memory > 1GiB or state = New"']
 # Nor what a script or the name of one is: a text that is none is refused with 400.
 SCRIPTS = ("/scripts", "/scripts/lint", "/scripts/{name}")
 NAMED = ("/machines/{reference}/commission", "/machines/{reference}/test")
+# Nor which hosts there are: what cannot be reached is refused with 400.
+HOSTS = ("/hosts", "/hosts/{reference}/machines", "/hosts/{reference}/instances")
 ACCEPTED = '["2xx", "3xx", "400", "401", "403", "404", "409", "429"]'
 
 
@@ -52,7 +54,7 @@ def play(server: LiveServer, key: str, *more: str, folder: Path, lines: Sequence
     """Fails with what schemathesis found: each with the request that shows it."""
     config = folder / "schemathesis.toml"
     refusing = []
-    for path in (*SCRIPTS, *NAMED):
+    for path in (*SCRIPTS, *NAMED, *HOSTS):
         refusing += ["[[operations]]", f'include-path = "/api/v1{path}"']
         refusing += [f"checks.positive_data_acceptance.expected-statuses = {ACCEPTED}"]
     config.write_text("\n".join([*PARAMETERS, *lines, *refusing]) + "\n")

@@ -7,6 +7,7 @@ from muster.power import drivers
 from muster.store.schema import metadata
 
 SECRET = "tell-NOBODY-5c1e"
+PEM = "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----"
 
 
 def everything_stored(desk: Desk) -> str:
@@ -24,6 +25,9 @@ def test_a_bmc_secret_is_in_no_answer_event_or_row(desk: Desk, caplog) -> None:
             key: SECRET if parameter.secret else (parameter.choices or ("10.0.0.5",))[0]
             for key, parameter in known.items()
         }
+        for key, parameter in known.items():
+            if parameter.pem:
+                given[key] = PEM.format(SECRET.replace("-", "+") if parameter.secret else "AAAA")
         body = {"driver": driver, "parameters": given}
         answer = desk.ask("PUT", f"/machines/{name}/power", json=body)
         assert answer.status_code == 200, (driver, answer.text)
@@ -34,6 +38,7 @@ def test_a_bmc_secret_is_in_no_answer_event_or_row(desk: Desk, caplog) -> None:
         said += desk.client.get("/metrics").text + caplog.text + everything_stored(desk)
         assert "machine.power_set" in said
         assert SECRET not in said, driver
+        assert SECRET.replace("-", "+") not in said, driver
 
 
 def test_what_is_shown_of_a_switch_names_its_secrets_and_not_their_values(desk: Desk) -> None:

@@ -11,6 +11,8 @@ from rack import Rack
 
 from muster.lifecycle import switches
 from muster.lifecycle.keyring import Keyring, KeyringError
+from muster.store import hosts
+from muster.store.hosts import Host
 
 
 def refusal(work: Callable[[], object]) -> str:
@@ -149,3 +151,15 @@ def test_secrets_set_while_keys_rotate_are_never_lost(rack: Rack, together) -> N
 
     together(set_many, lambda: [rotate(rack, theirs) for _ in range(8)])
     assert password(rack, name, rack.keyring) == "secret-14"
+
+
+def test_a_rotation_seals_the_secrets_of_hosts_too(rack: Rack) -> None:
+    sealed = rack.keyring.seal({"key": "hush"}, of="h1")
+    host = Host("h1", "lxd1", "lxd", {}, sealed, {}, "", None, None, rack.now(), rack.now())
+    with rack.store.write() as tx:
+        hosts.add(tx, host)
+    assert rotate(rack, rack.keyring) == (1, 1)
+    with rack.store.read() as tx:
+        again = hosts.find(tx, "lxd1")
+    assert again.secret != sealed
+    assert rack.keyring.open(again.secret, of="h1") == {"key": "hush"}

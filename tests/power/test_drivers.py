@@ -24,8 +24,9 @@ def test_every_driver_has_three_coroutines_and_documented_parameters(name: str) 
         )
     for key, parameter in driver.PARAMETERS.items():
         assert parameter.help
-        assert parameter.secret == any(
-            word in key for word in ("pass", "token", "community", "k_g", "secret")
+        assert parameter.secret == (
+            key == "key"
+            or any(word in key for word in ("pass", "token", "community", "k_g", "secret"))
         ), f"{key}: is it secret or not?"
         assert not parameter.choices or parameter.default in parameter.choices
         assert not (parameter.required and parameter.default)
@@ -33,9 +34,13 @@ def test_every_driver_has_three_coroutines_and_documented_parameters(name: str) 
 
 def test_every_module_of_the_room_is_a_driver_that_can_be_loaded() -> None:
     files = Path(drivers.__file__).parent.glob("*.py")
-    assert {file.stem for file in files} - {"__init__", "drivers", "https", "programs"} == set(
-        NAMES
-    )
+    assert {file.stem for file in files} - {
+        "__init__",
+        "drivers",
+        "https",
+        "lxdhosts",
+        "programs",
+    } == set(NAMES)
 
 
 ALL = ", ".join(NAMES)
@@ -109,3 +114,31 @@ def test_a_machine_switched_by_hand_is_never_known_and_refuses_with_the_remedy()
         assert str(refusal.value) == (
             "this machine is switched by hand; set a power driver to let muster do it"
         )
+
+
+def test_an_installed_package_adds_a_driver_and_takes_none_of_ours_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As pip leaves a package: a module and its metadata on the path."""
+    (tmp_path / "acme_power.py").write_text(
+        "from muster.power.drivers import Parameter\n"
+        "PARAMETERS = {'outlet': Parameter('which', required=True)}\n"
+        "BMC = ('outlet',)\n"
+        "async def state(parameters): return 'on'\n"
+        "async def on(parameters): pass\n"
+        "async def off(parameters): pass\n"
+    )
+    about = tmp_path / "acme_power-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-power\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(
+        "[muster.power]\nacme = acme_power\nipmi = acme_power\nbroken = acme_nothing\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert check("acme", {"outlet": "7"}) == {"outlet": "7"}
+    assert asyncio.run(load("acme").state({"outlet": "7"})) == "on"
+    assert drivers.bmc_of("acme", {"outlet": "7"}) == "7"
+    assert load("ipmi").__name__ == "muster.power.ipmi"
+    assert drivers.names() == sorted([*NAMES, "acme", "broken"])
+    with pytest.raises(PowerError, match="the power driver broken cannot be loaded: No module"):
+        load("broken")

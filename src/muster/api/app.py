@@ -13,6 +13,7 @@ from litestar.types import ExceptionHandlersMap
 
 from muster.api import (
     history,
+    hosts,
     images,
     journal,
     machines,
@@ -50,6 +51,7 @@ def router() -> Router:
             *tags.ROUTES,
             *scripts.ROUTES,
             *power.ROUTES,
+            *hosts.ROUTES,
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,

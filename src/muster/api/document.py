@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials
 from muster.api.scripts import Upload
@@ -57,12 +58,15 @@ PROBLEM: dict[str, Any] = {
 _MESSAGES: dict[str, type] = {
     "Batch": Batch,
     "Changes": Changes,
+    "Chosen": Chosen,
     "Commissioning": Commissioning,
     "Credentials": Credentials,
     "Denial": Denial,
     "Evidence": Evidence,
     "Hello": Hello,
     "Judgement": Judgement,
+    "NewHost": NewHost,
+    "NewInstance": NewInstance,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
     "Saying": Saying,
@@ -150,6 +154,8 @@ def _parameter(parameter: drivers.Parameter) -> dict[str, Any]:
         schema["writeOnly"] = True
     if parameter.choices:
         return schema | {"enum": list(parameter.choices)}
+    if parameter.pem:
+        return schema | {"pattern": f"^({drivers.PEM})?$"}
     return schema | {"pattern": "^[ -~]*$", "minLength": int(parameter.required)}
 
 
@@ -167,6 +173,8 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
     found = [400]
     if path not in _OPEN:
         found += [401, 403]
+    if path == "/api/v1/hosts" and method == "post":
+        found.append(409)
     if path.startswith("/api/v1/") and "{" in path:
         found.append(404)
         if method != "get":

@@ -97,11 +97,12 @@ def power_driver(machine: str, driver: str, /, *parameters: str) -> None:
         asks for it, so that a password is on no command line
     """
     pairs = [parameter.partition("=") for parameter in parameters]
-    given = {name: _value(name, value) for name, _, value in pairs}
+    given = {name: value_of(name, value) for name, _, value in pairs}
     _tell(machine, "PUT", "/power", {"driver": driver, "parameters": given})
 
 
-def _value(name: str, given: str) -> str:
+def value_of(name: str, given: str) -> str:
+    """NAME=@FILE, NAME=- (asks) or the value itself."""
     if given == "-":
         return getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
     if not given.startswith("@"):

@@ -9,10 +9,13 @@ from datetime import datetime
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.switches import parameters_of
 from muster.power import drivers
-from muster.power.drivers import Driver, Known, Seen
+from muster.power.drivers import Driver, Known, PowerError, Seen
 from muster.store import events, machines
 from muster.store.engine import Store
 from muster.store.machines import Machine
+
+# LXD: first a certificate of our own, then the host's trust in it.
+_LESSONS = 3
 
 
 @dataclass(frozen=True)
@@ -33,23 +36,43 @@ async def reach(
     """Raises PowerError or KeyringError."""
     driver = drivers.load(machine.power_driver)
     parameters = parameters_of(keyring, machine)
-    if learner := drivers.learning(driver, parameters):
-        known = Known(machine.uuid, machine.serial)
-        learned = await learner.learn(parameters, known)
-        await asyncio.to_thread(_keep, store, machine, learned, clock())
+    for _ in range(_LESSONS):
+        if not (learner := drivers.learning(driver, parameters)):
+            break
+        learned = await learner.learn(parameters, Known(machine.uuid, machine.serial))
         parameters |= learned
+        kept = await asyncio.to_thread(_keep, store, keyring, machine, parameters, learned, clock())
+        if kept is None:
+            raise PowerError("somebody gave other power parameters meanwhile; it is tried again")
+        machine = kept
     return Contact(driver, parameters)
 
 
-def _keep(store: Store, machine: Machine, learned: dict[str, str], now: datetime) -> None:
-    """Unless somebody has given other parameters meanwhile."""
+def _keep(
+    store: Store,
+    keyring: Keyring,
+    machine: Machine,
+    parameters: dict[str, str],
+    learned: dict[str, str],
+    now: datetime,
+) -> Machine | None:
+    """The record with what was learned; None when somebody has given other parameters meanwhile."""
+    plain, secret = drivers.split(machine.power_driver, parameters)
     with store.write() as tx:
+        # A rotation holds the same lock: no secret is sealed with a key that it forgets.
+        store.one_at_a_time(tx)
         machines.lock(tx, machine.id)
         found = machines.find(tx, machine.id)
-        if found.power_parameters != machine.power_parameters:
-            return
-        kept = {**found.power_parameters, **learned}
-        machines.update(tx, machine.id, power_parameters=kept, updated_at=now)
-        words = ", ".join(f"{name}={value}" for name, value in learned.items())
+        if (found.power_parameters, found.power_secret) != (
+            machine.power_parameters,
+            machine.power_secret,
+        ):
+            return None
+        values: dict[str, object] = {"power_parameters": plain}
+        if set(learned) - set(plain):
+            values["power_secret"] = keyring.seal(secret, of=machine.id)
+        machines.update(tx, machine.id, updated_at=now, **values)
+        words = ", ".join(drivers.told(machine.power_driver, learned))
         told = f"{machine.name}: first contact with its BMC: {words} from now on"
         events.add(tx, now, "power.learned", told, machine=machine.id)
+        return machines.find(tx, machine.id)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from muster.lifecycle.keyring import Keyring
 from muster.power import drivers
-from muster.store import events, machines, power_states
+from muster.store import events, hosts, machines, power_states
 from muster.store.engine import Store
 from muster.store.machines import Machine
 
@@ -58,9 +58,13 @@ def rotate(store: Store, keyring: Keyring, *, actor: str, now: datetime) -> tupl
         for machine, text in sealed.items():
             again = keyring.seal(keyring.open(text, of=machine), of=machine)
             machines.update(tx, machine, power_secret=again)
+        of_hosts = hosts.sealed(tx)
+        for host, text in of_hosts.items():
+            hosts.update(tx, host, secret=keyring.seal(keyring.open(text, of=host), of=host))
         events.add(tx, now, "secrets.rotated", f"BMC secrets are sealed with {key}", actor=actor)
     with store.write() as tx:
         store.one_at_a_time(tx)
-        if all(keyring.sealed_with_current(text) for text in machines.sealed(tx).values()):
-            return len(sealed), keyring.forget_old()
-    return len(sealed), 0
+        left = [*machines.sealed(tx).values(), *hosts.sealed(tx).values()]
+        if all(map(keyring.sealed_with_current, left)):
+            return len(sealed) + len(of_hosts), keyring.forget_old()
+    return len(sealed) + len(of_hosts), 0

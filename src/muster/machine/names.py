@@ -34,3 +34,8 @@ def from_number(number: int) -> str:
 def valid(name: str) -> bool:
     """True for a DNS label in lower case."""
     return bool(_LABEL.fullmatch(name))
+
+
+def label(text: str) -> str:
+    """The text as a DNS label, "" when nothing of it can be one."""
+    return re.sub(r"[^a-z0-9-]+", "-", text.strip().lower())[:63].strip("-")

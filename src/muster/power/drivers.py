@@ -15,9 +15,10 @@ from importlib import metadata
 from typing import Any, Protocol, cast
 
 NAMES = (
-    "fake", "ipmi", "manual", "redfish", "snmp", "virsh", "webhook", "wedge", "wol",
+    "fake", "ipmi", "lxd", "manual", "redfish", "snmp", "virsh", "webhook", "wedge", "wol",
 )  # fmt: skip
 GROUP = "muster.power"
+PEM = r"\s*(-----BEGIN [A-Z0-9 ]+-----\s[\sA-Za-z0-9+/=]+-----END [A-Z0-9 ]+-----\s*)+"
 _PASSWORD_IN_URI = re.compile(r"://[^/?#]*:[^/?#]*@")
 BOOT_DEVICES = ("pxe", "http", "disk")
 
@@ -45,6 +46,8 @@ class Parameter:
     default: str = ""
     secret: bool = False
     choices: tuple[str, ...] = ()
+    # PEM, which has several lines; no tool's configuration file is made of it.
+    pem: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,8 @@ def check(name: str, parameters: dict[str, str]) -> dict[str, str]:
 def _wrong(parameter: Parameter, value: str) -> str:
     if parameter.choices and value not in parameter.choices:
         return f"must be one of {', '.join(parameter.choices)}"
+    if parameter.pem:
+        return "" if not value or re.fullmatch(PEM, value) else "is no PEM: -----BEGIN ... -----END"
     if not value.isprintable():
         # A line break would end a line of a tool's configuration file.
         return "holds a character that cannot be printed"
@@ -185,6 +190,17 @@ def split(name: str, parameters: dict[str, str]) -> tuple[dict[str, str], dict[s
     secret = {key: value for key, value in parameters.items() if known[key].secret and value}
     plain = {key: value for key, value in parameters.items() if not known[key].secret}
     return plain, secret
+
+
+def told(name: str, parameters: dict[str, str]) -> list[str]:
+    """Parameters as an event may tell them: of secrets and certificates only the name."""
+    known = load(name).PARAMETERS
+    return [
+        f"a new {key}" if value and known[key].pem
+        else f"{key} {'set' if value else 'forgotten'}" if known[key].secret
+        else f"{key}={value}"
+        for key, value in parameters.items()
+    ]  # fmt: skip
 
 
 def bmc_of(name: str, parameters: dict[str, str]) -> str:

@@ -9,8 +9,9 @@ a redirect to another host.
 
 import asyncio
 import json
+import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -55,6 +56,9 @@ class Peer:
     fingerprint: str
     user: str = ""
     password: str = field(default="", repr=False)
+    # In place of a password: our certificate and its key, PEM.
+    certificate: str = ""
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,23 @@ class Answer:
     body: dict[str, Any]
 
 
-def peer_of(parameters: dict[str, Any]) -> Peer:
-    """Reads power_address (a host, host:port or URL) and the rest; raises PowerError."""
+Refusal = Callable[[Peer, str, int, dict[str, str], bytes], PowerError]
+"""What an HTTP status of 300 and more means: peer, "METHOD path", status, headers, body."""
+
+
+def peer_of(parameters: dict[str, Any], *, port: int | None = None) -> Peer:
+    """Reads power_address (a host, host:port or URL) and the rest; raises PowerError.
+
+    `port`: in place of 443 where the address names none.
+    """
     address = str(parameters["power_address"])
     if "://" not in address:
         bare_ipv6 = address.count(":") > 1 and not address.startswith("[")
         address = f"https://[{address}]" if bare_ipv6 else f"https://{address}"
     try:
         url = URL(address).origin()
+        if port and url.explicit_port is None:
+            url = url.with_port(port)
     except ValueError as error:
         wrong = f"power_address: {address!r} is no address: {error}"
         raise PowerError(wrong, permanent=True) from error
@@ -83,16 +96,18 @@ def peer_of(parameters: dict[str, Any]) -> Peer:
             permanent=True,
         )
     user, password = parameters.get("power_user", ""), parameters.get("power_pass", "")
-    return Peer(url, tls, _hex(parameters.get("tls_fingerprint") or ""), user, password)
+    ours = (parameters.get("certificate") or "", parameters.get("key") or "")
+    return Peer(url, tls, _hex(parameters.get("tls_fingerprint") or ""), user, password, *ours)
 
 
 class Link:
     """An open conversation with one BMC, over one connection where the BMC allows it."""
 
-    def __init__(self, peer: Peer, session: aiohttp.ClientSession) -> None:
+    def __init__(self, peer: Peer, session: aiohttp.ClientSession, refusal: Refusal) -> None:
         self.peer = peer
         self._session = session
-        self._ssl = _ssl_of(peer)
+        self._refusal = refusal
+        self._ssl = _with_key(peer) if peer.key else _ssl_of(peer)
 
     async def get(self, path: str) -> Answer:
         """GET; raises PowerError."""
@@ -113,7 +128,9 @@ class Link:
             status, answered, raw = await self._once(method, url, body, headers)
             target = answered.get("Location", "")
             if status not in (301, 302, 303, 307, 308) or not target:
-                return _read(self.peer, method, path, status, answered, raw)
+                if status >= 300:
+                    raise self._refusal(self.peer, f"{method} {path}", status, answered, raw)
+                return _read(self.peer, f"{method} {path}", answered, raw)
             url = url.join(URL(target))
         raise PowerError(
             f"{method} {path}: redirected {_REDIRECTS} times; is the BMC misconfigured?"
@@ -139,8 +156,30 @@ class Link:
             _refuse(self.peer, where, error)
 
 
+def _said_no(
+    peer: Peer, where: str, status: int, headers: dict[str, str], raw: bytes
+) -> PowerError:
+    """What an HTTP status means here. Wrong passwords are not tried again: BMCs lock accounts."""
+    host, said = peer.url.host, _said(raw)
+    match status:
+        case 401:
+            why = f"{host}: wrong password for user {peer.user!r}, or no such user; set power_pass"
+            return PowerError(why, permanent=True)
+        case 403:
+            why = f"{host}: user {peer.user!r} may not {where}{said}; give it the Operator role"
+            return PowerError(why, permanent=True)
+        case 404:
+            why = f"{where}: {host} has no such thing{said}; is node_id right?"
+            return PowerError(why, permanent=True)
+        case 429 | 503:
+            wait = _retry_after(headers)
+            why = f"{host}: is busy (HTTP {status}){said}; asked to wait {wait or 'a while'}"
+            return PowerError(f"{why}{' s' if wait else ''}", retry_after=wait)
+    return PowerError(f"{where}: {host} answers HTTP {status}{said}")
+
+
 @asynccontextmanager
-async def connect(peer: Peer) -> AsyncIterator[Link]:
+async def connect(peer: Peer, refusal: Refusal = _said_no) -> AsyncIterator[Link]:
     """A link; everything done with it ends within ALL_S."""
     headers = {}
     if peer.user:
@@ -150,10 +189,14 @@ async def connect(peer: Peer) -> AsyncIterator[Link]:
         async with (
             asyncio.timeout(ALL_S),
             aiohttp.ClientSession(
-                headers=headers, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+                # The request's own `ssl` is a context when we show a certificate: see _with_key.
+                connector=aiohttp.TCPConnector(ssl=_ssl_of(peer), limit=4),
+                headers=headers,
+                timeout=timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
             ) as session,
         ):
-            yield Link(peer, session)
+            yield Link(peer, session, refusal)
     except TimeoutError as error:
         late = f"{peer.url.host}: not done within {ALL_S:g} s; is the BMC overloaded?"
         raise PowerError(late) from error
@@ -178,6 +221,25 @@ def _ssl_of(peer: Peer) -> Any:
     if peer.tls == "pin":
         return aiohttp.Fingerprint(bytes.fromhex(peer.fingerprint or "00" * 32))
     return peer.tls == "verify"
+
+
+def _with_key(peer: Peer) -> ssl.SSLContext:
+    """A context that shows our certificate; a pinned peer is checked by the connector."""
+    context = ssl.create_default_context()
+    if peer.tls != "verify":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    # OpenSSL reads files only; this one is in memory and nobody else can open it.
+    number = os.memfd_create("key", os.MFD_CLOEXEC)
+    try:
+        os.write(number, f"{peer.key}\n{peer.certificate}\n".encode())
+        context.load_cert_chain(f"/dev/fd/{number}", password="")
+    except (ssl.SSLError, OSError) as error:
+        wrong = f"certificate, key: are no certificate in PEM and its own key ({error})"
+        raise PowerError(wrong, permanent=True) from error
+    finally:
+        os.close(number)
+    return context
 
 
 def _hex(text: str) -> str:
@@ -226,12 +288,7 @@ def _refuse(peer: Peer, where: str, error: BaseException) -> NoReturn:
     raise PowerError(why, permanent=permanent) from error
 
 
-def _read(
-    peer: Peer, method: str, path: str, status: int, headers: dict[str, str], raw: bytes
-) -> Answer:
-    where = f"{method} {path}"
-    if status >= 300:
-        raise _refusal(peer, where, status, headers, raw)
+def _read(peer: Peer, where: str, headers: dict[str, str], raw: bytes) -> Answer:
     if not raw.strip():
         return Answer(headers, {})
     try:
@@ -243,28 +300,6 @@ def _read(
     if not isinstance(body, dict):
         raise PowerError(f"{where}: {peer.url.host} answers JSON that is no object")
     return Answer(headers, body)
-
-
-def _refusal(
-    peer: Peer, where: str, status: int, headers: dict[str, str], raw: bytes
-) -> PowerError:
-    """What an HTTP status means here. Wrong passwords are not tried again: BMCs lock accounts."""
-    host, said = peer.url.host, _said(raw)
-    match status:
-        case 401:
-            why = f"{host}: wrong password for user {peer.user!r}, or no such user; set power_pass"
-            return PowerError(why, permanent=True)
-        case 403:
-            why = f"{host}: user {peer.user!r} may not {where}{said}; give it the Operator role"
-            return PowerError(why, permanent=True)
-        case 404:
-            why = f"{where}: {host} has no such thing{said}; is node_id right?"
-            return PowerError(why, permanent=True)
-        case 429 | 503:
-            wait = _retry_after(headers)
-            why = f"{host}: is busy (HTTP {status}){said}; asked to wait {wait or 'a while'}"
-            return PowerError(f"{why}{' s' if wait else ''}", retry_after=wait)
-    return PowerError(f"{where}: {host} answers HTTP {status}{said}")
 
 
 def _retry_after(headers: dict[str, str]) -> int | None:

@@ -26,7 +26,7 @@ from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.loaders import Loaders
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
-from muster.store import machines
+from muster.store import hosts, machines
 from muster.store.engine import CannotOpen, Store
 
 log = structlog.get_logger("muster")
@@ -85,7 +85,7 @@ def open_keyring(settings: Settings, store: Store) -> Keyring:
     with store.write() as tx:
         # Two servers that start at once make one file.
         store.one_at_a_time(tx)
-        if machines.sealed(tx):
+        if machines.sealed(tx) or hosts.sealed(tx):
             keyring.keys()
             return keyring
         try:

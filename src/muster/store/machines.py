@@ -117,6 +117,12 @@ def candidates(tx: Tx, claim: Claim) -> list[Known]:
     return [Known(r.id, r.name, r.uuid, r.serial, frozenset(known[r.id])) for r in rows]
 
 
+def of_bmc(tx: Tx, driver: str, bmc: str) -> list[Machine]:
+    """The machines that are switched by this driver through this BMC."""
+    where = sa.and_(machines.c.power_driver == driver, machines.c.bmc == bmc)
+    return all_to(Machine, tx.execute(sa.select(machines).where(where)))
+
+
 def add(tx: Tx, machine: Machine) -> None:
     """A new record; raises Conflict when the name is taken."""
     if tx.execute(sa.select(machines.c.id).where(machines.c.name == machine.name)).first():

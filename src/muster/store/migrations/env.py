@@ -3,10 +3,11 @@
 
 from alembic import context
 
-from muster.store import schema_record
+from muster.store import schema_hosts, schema_record
 from muster.store.schema import Utc, metadata
 
-assert schema_record.tags.metadata is metadata
+# Importing them declares their tables.
+assert schema_hosts.hosts.metadata is schema_record.tags.metadata is metadata
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
