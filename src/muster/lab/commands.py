@@ -82,14 +82,9 @@ def up(
         orders = default_orders(machines, firmware.split(","), memory_mib=memory, bmcs=bmcs)
         folder = _folder(name, directory)
         socket = None if no_server else launch.open_listener(listen)
+        server = None if no_server else server_command(folder, data)
         with out.status("starting the lab"):
-            lab = Lab.up(
-                orders=orders,
-                name=name,
-                folder=folder,
-                server=None if no_server else server_command(folder, data),
-                listen=socket,
-            )
+            lab = Lab.up(orders=orders, name=name, folder=folder, server=server, listen=socket)
         if socket is not None:
             socket.close()
         with _or_down(lab):
