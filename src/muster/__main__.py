@@ -45,6 +45,7 @@ _COMMANDS = {
     "deny": ("muster.cli.verbs:deny", "Refuse a New machine."),
     "delete": ("muster.cli.verbs:delete", "Forget a machine."),
     "rename": ("muster.cli.verbs:rename", "Give a machine another name."),
+    "add": ("muster.cli.verbs:add", "Add a machine that was never on, with its BMC."),
     "power": ("muster.cli.verbs:power", "Switch a machine on, off or off and on."),
     "power-driver": ("muster.cli.verbs:power_driver", "Say how a machine is switched."),
     "host": ("muster.cli.hosts:app", "Hosts of virtual machines (LXD, Incus)."),

@@ -14,6 +14,10 @@ from muster.store.engine import Store
 CHOICE = {"enable_ssh": True, "scripts": ["a"], "tests": ["none"], "destroy": "x"}
 BODIES = {
     "/api/v1/login": {"user": "admin", "password": "x"},
+    "/api/v1/machines": {
+        **{"name": "web-1", "macs": [MAC], "uuid": UUID, "serial": "S1"},
+        **{"driver": "manual", "parameters": {"a": "b"}},
+    },
     "/api/v1/machines/{reference}": {"name": "web-1"},
     "/api/v1/machines/{reference}/commission": CHOICE,
     "/api/v1/machines/{reference}/deny": {"reason": "not ours"},
@@ -148,6 +152,7 @@ def test_an_empty_body_is_refused_where_one_is_needed(gate: Door) -> None:
 def test_every_missing_field_is_named(gate: Door) -> None:
     needed = {
         "/api/v1/login": ("user", "password"),
+        "/api/v1/machines": ("driver",),
         "/api/v1/machines/{reference}/power": ("driver",),
         "/api/v1/hosts": ("name",),
         "/api/v1/hosts/{reference}/instances": ("name",),

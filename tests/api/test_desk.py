@@ -145,6 +145,9 @@ def people_s_verbs(tour: Tour, words: dict[str, str]) -> None:
     tour.good("POST", machine + "/power/{goal}", 202, words={**words, "goal": "off"})
     tour.good("PATCH", machine, words=words, json={"name": "web-1"})
     tour.good("DELETE", machine, 204, words={"reference": "web-1"})
+    body = {"name": "rack-1", "macs": ["52:54:00:12:34:77"], "driver": "manual"}
+    assert tour.good("POST", "/api/v1/machines", 201, json=body).json()["state"] == "New"
+    tour.good("DELETE", machine, 204, words={"reference": "rack-1"})
     tour.good("POST", "/api/v1/logout", 204)
 
 

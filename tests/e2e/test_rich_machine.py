@@ -6,7 +6,7 @@ import pytest
 from tests.e2e.served import Served
 
 from muster.cli.client import machine_path
-from muster.lab.machines import DiskKind, DiskOrder, NicModel, NicOrder, Order
+from muster.lab.machines import Bmc, DiskKind, DiskOrder, NicModel, NicOrder, Order
 
 pytestmark = pytest.mark.e2e
 
@@ -22,7 +22,7 @@ RICH = Order(
     numa_nodes=2,
     dimms=4,
     tpm=True,
-    bmc=True,
+    bmc=Bmc.KCS,
     vendor="Acme",
     product="Rack 9000",
     nics=tuple(NicOrder(model=model) for model in MODELS),

@@ -16,7 +16,7 @@ import pytest
 from muster.lab import launch
 from muster.lab.client import Lab
 from muster.lab.errors import AlreadyUp, BadOrder, Conflict, NoSuchMachine, NotUp, TimedOut
-from muster.lab.machines import DiskKind, DiskOrder, NicModel, NicOrder, Order
+from muster.lab.machines import Bmc, DiskKind, DiskOrder, NicModel, NicOrder, Order
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("able_host")]
 ORDER = Order(name="m1", memory_mib=128, cpus=1, disks=(DiskOrder(size_mib=8),))
@@ -67,7 +67,7 @@ def test_a_machine_runs_its_firmware_and_obeys_its_power_button(lab: Lab) -> Non
 
 def test_a_machine_with_tpm_bmc_and_every_kind_of_disk_is_cycled(lab: Lab) -> None:
     disks = tuple(DiskOrder(kind=kind, size_mib=8) for kind in DiskKind)
-    board = {"cpus": 2, "numa_nodes": 2, "dimms": 2, "tpm": True, "bmc": True}
+    board = {"cpus": 2, "numa_nodes": 2, "dimms": 2, "tpm": True, "bmc": Bmc.KCS}
     machine = lab.add(Order(name="rich", memory_mib=256, disks=disks, **board))
     machine.on()
     assert machine.wait_for(IPXE, limit_s=120)

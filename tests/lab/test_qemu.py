@@ -4,8 +4,18 @@ from pathlib import Path
 import pytest
 
 from muster.collect import dimms
-from muster.lab import qemu
-from muster.lab.machines import DiskKind, DiskOrder, Firmware, NicModel, NicOrder, Order, build
+from muster.lab import board, qemu
+from muster.lab.machines import (
+    Bmc,
+    Boot,
+    DiskKind,
+    DiskOrder,
+    Firmware,
+    NicModel,
+    NicOrder,
+    Order,
+    build,
+)
 from muster.lab.qemu import Accel
 
 TCG = Accel("tcg", "test")
@@ -25,15 +35,15 @@ def test_a_bios_machine_boots_from_its_nic_rom_and_then_from_disk() -> None:
     devices = values(argv, "-device")
     nic = next(device for device in devices if device.startswith("virtio-net-pci"))
     disk = next(device for device in devices if device.startswith("virtio-blk-pci"))
-    assert nic.endswith("bootindex=1")
-    assert disk.endswith("bootindex=2")
+    assert nic.endswith("bootindex=101")
+    assert disk.endswith("bootindex=102")
     assert "romfile" not in nic
     assert not any("pflash" in drive for drive in values(argv, "-drive"))
 
 
 def test_a_uefi_machine_uses_its_own_nic_driver_and_no_ipv6() -> None:
     argv = rendered(Order(name="m1", firmware=Firmware.UEFI))
-    assert any(device.endswith("bootindex=1,romfile=") for device in values(argv, "-device"))
+    assert any(device.endswith("bootindex=101,romfile=") for device in values(argv, "-device"))
     assert values(argv, "-fw_cfg") == [
         "name=opt/org.tianocore/IPv6Support,string=n",
         "name=opt/org.tianocore/IPv6PXESupport,string=n",
@@ -86,7 +96,7 @@ def test_every_nic_and_disk_kind_has_its_device_in_order() -> None:
         *("virtio-blk-pci", "nvme", "ide-hd", "scsi-hd", "usb-storage"),
     ]
     order_of_boot = [device.split("bootindex=")[1] for device in devices[3:]]
-    assert order_of_boot == ["1", "2", "3", "4", "5", "6", "7"]
+    assert order_of_boot == [str(100 + place) for place in range(1, 8)]
 
 
 def test_a_machine_folder_gets_sparse_disks_and_keeps_what_is_on_them(tmp_path: Path) -> None:
@@ -132,7 +142,7 @@ def test_disks_are_numbered_on_their_own_bus() -> None:
 
 
 def test_a_bmc_and_a_tpm_are_wired_only_when_ordered() -> None:
-    machine = build("lab", Order(name="m1", bmc=True, tpm=True))
+    machine = build("lab", Order(name="m1", bmc=Bmc.KCS, tpm=True))
     argv = qemu.argv(machine, lab="lab", taps=["tap0"], accel=TCG, qmp_fd=9, tpm_fd=8)
     assert "isa-ipmi-kcs,bmc=bmc" in values(argv, "-device")
     assert values(argv, "-tpmdev") == ["emulator,id=tpm0,chardev=tpm"]
@@ -163,3 +173,17 @@ def test_memory_modules_are_what_a_collector_reads(
     assert [word for word in values(argv, "-smbios") if word.startswith("file=")] == [
         f"file=dimm{n}.bin" for n in range(4)
     ]
+
+
+def test_a_start_from_elsewhere_never_gives_two_devices_one_place() -> None:
+    for boot in Boot:
+        order = Order(name="m1", boot=boot, nics=(NicOrder(),) * 2, disks=(DiskOrder(),) * 2)
+        machine = build("lab", order)
+        usual = board.boot_order(machine)
+        assert sorted(usual, key=usual.__getitem__)[0] == ("nic0" if boot is Boot.PXE else "disk0")
+        for first in Boot:
+            once = board.boot_order(machine, first)
+            names = sorted(once, key=once.__getitem__)
+            assert names[:2] == (["nic0", "nic1"] if first is Boot.PXE else ["disk0", "disk1"])
+            moved = {name: place for name, place in once.items() if place != usual[name]}
+            assert not set(moved.values()) & set(usual.values())

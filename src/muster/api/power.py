@@ -3,21 +3,22 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from litestar import get, post, put
+from litestar.params import QueryParameter
 
 from muster.api.access import role
 from muster.api.machines import PATH, Reference, machine_shown
 from muster.api.shapes import MachineShown, shown
-from muster.lifecycle import power, switches
+from muster.lifecycle import adding, power, switches
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.store import goals, machines, power_states
 from muster.store.engine import Store
 from muster.store.people import User
 from muster.store.power_states import PowerState
-from muster.wire.codec import Limited
+from muster.wire.codec import Limited, limited
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,35 @@ def set_power(
     return machine_shown(store, reference)
 
 
+@dataclass(frozen=True)
+class Adding(PowerSwitch):
+    """A machine that was never on, known by its MACs or UUID; `name` "": one is made up."""
+
+    name: str = limited(most=63, default="")
+    macs: list[str] = limited(most=64, factory=list)
+    uuid: str = limited(most=64, default="")
+    serial: str = limited(most=256, default="")
+
+    def __post_init__(self) -> None:
+        """As long as a MAC is, and text that every database keeps."""
+        super().__post_init__()
+        for place, mac in enumerate(self.macs):
+            if len(mac) > 64 or not mac.isprintable():
+                raise ValueError(f"macs[{place}]: {mac[:40]!r} is no MAC of a NIC")
+
+
+@post("/machines", sync_to_thread=True, dependencies=role("operator"))
+def add_machine(
+    data: Adding, store: Store, keyring: Keyring, user: User, now: datetime
+) -> MachineShown:
+    """Add a machine by hand, with its BMC; nothing is switched until somebody commissions it."""
+    wanted = adding.Wanted(
+        data.name, data.macs, data.uuid, data.serial, data.driver, data.parameters
+    )
+    made = adding.add(store, keyring, wanted, actor=user.name, now=now)
+    return machine_shown(store, made.id)
+
+
 @post(
     PATH + "/power/{goal:str}",
     status_code=202,
@@ -99,9 +129,13 @@ def ask_power(
     policy: Policy,
     user: User,
     now: datetime,
+    boot: Annotated[
+        Literal["pxe", "http", "disk"] | None,
+        QueryParameter(description="What it boots from, this once; needs a BMC that can choose."),
+    ] = None,
 ) -> MachineShown:
     """Switch a machine; the outcome is an event."""
-    power.ask(store, policy, reference, goal, actor=user.name, now=now)
+    power.ask(store, policy, reference, goal, actor=user.name, now=now, boot_device=boot or "")
     return machine_shown(store, reference)
 
 
@@ -122,4 +156,4 @@ def _shown(store: Store, keyring: Keyring, reference: str) -> PowerShown:
     )
 
 
-ROUTES = [show_power, set_power, ask_power]
+ROUTES = [add_machine, show_power, set_power, ask_power]

@@ -5,8 +5,9 @@ import getpass
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -78,9 +79,68 @@ def rename(machine: str, name: str, /) -> None:
     _tell(machine, "PATCH", "", {"name": name})
 
 
-def power(machine: str, goal: Literal["on", "off", "cycle"], /) -> None:
-    """Switch a machine; `muster events` tells the outcome."""
-    _tell(machine, "POST", f"/power/{goal}")
+def power(
+    machine: str,
+    goal: Literal["on", "off", "cycle"],
+    /,
+    *,
+    boot: Literal["pxe", "http", "disk"] | None = None,
+) -> None:
+    """Switch a machine; `muster events` tells the outcome.
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    goal
+        on, off, or cycle
+    boot
+        What it boots from, this once; its BMC must be able to choose
+    """
+    _tell(machine, "POST", f"/power/{goal}{f'?boot={boot}' if boot else ''}")
+
+
+def add(
+    name: str,
+    mac: str,
+    driver: str = "manual",
+    /,
+    *parameters: str,
+    more_macs: Annotated[list[str] | None, Parameter(name="--mac", negative="")] = None,
+    uuid: str = "",
+    serial: str = "",
+) -> None:
+    """Add a machine that was never on: muster add m1 52:54:00:12:34:56 redfish power_address=...
+
+    Parameters
+    ----------
+    name
+        A DNS label
+    mac
+        MAC of a NIC that it boots from
+    driver
+        How it is switched; `muster power-driver` changes it
+    parameters
+        NAME=VALUE, NAME=@FILE or NAME=-, as for `muster power-driver`
+    more_macs
+        Another NIC's
+    uuid
+        Hardware UUID, when it is known
+    serial
+        Serial number, when it is known
+    """
+    body = {"name": name, "macs": [mac, *(more_macs or [])], "uuid": uuid, "serial": serial}
+    switch = {"driver": driver, "parameters": _parameters(parameters)}
+    try:
+        made = Client().send("POST", "/machines", body | switch)
+    except ApiError as error:
+        fail(str(error))
+    print(plain(f"{made['name']}: {made['state']}: {made['state_reason']}"))
+
+
+def _parameters(words: tuple[str, ...]) -> dict[str, str]:
+    pairs = [word.partition("=") for word in words]
+    return {name: value_of(name, value) for name, _, value in pairs}
 
 
 def power_driver(machine: str, driver: str, /, *parameters: str) -> None:
@@ -96,8 +156,7 @@ def power_driver(machine: str, driver: str, /, *parameters: str) -> None:
         NAME=VALUE, as many as the driver has; NAME=@FILE takes the value from a file and NAME=-
         asks for it, so that a password is on no command line
     """
-    pairs = [parameter.partition("=") for parameter in parameters]
-    given = {name: value_of(name, value) for name, _, value in pairs}
+    given = _parameters(parameters)
     _tell(machine, "PUT", "/power", {"driver": driver, "parameters": given})
 
 

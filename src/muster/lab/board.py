@@ -4,9 +4,10 @@
 import struct
 from pathlib import Path
 
-from muster.lab.machines import Disk, DiskKind, Machine
+from muster.lab.machines import Bmc, Boot, Disk, DiskKind, Machine
 
 TPM_STATE = "tpm"
+_LAST_OVERRIDE = 100
 
 
 def dimm_file(index: int) -> str:
@@ -52,14 +53,21 @@ def processors(machine: Machine) -> list[str]:
     return command
 
 
-def management(machine: Machine, tpm_fd: int | None) -> list[str]:
-    """A TPM behind `tpm_fd` (the control socket of swtpm), and a BMC that answers in-band only."""
+def management(machine: Machine, tpm_fd: int | None, kcs_port: int | None) -> list[str]:
+    """A TPM behind `tpm_fd` (the control socket of swtpm); a BMC on loopback, or QEMU's own."""
     command: list[str] = []
     if tpm_fd is not None:
         command += ["-chardev", f"socket,id=tpm,fd={tpm_fd}"]
         command += ["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis,tpmdev=tpm0"]
-    if machine.bmc:
-        command += ["-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"]
+    if kcs_port is not None:
+        # QEMU goes on while the BMC restarts, as a board does.
+        place = f"host=127.0.0.1,port={kcs_port},reconnect=1"
+        command += ["-chardev", f"socket,id=kcs,{place}"]
+        command += ["-device", "ipmi-bmc-extern,id=bmc,chardev=kcs"]
+    elif machine.bmc is Bmc.KCS:
+        command += ["-device", "ipmi-bmc-sim,id=bmc"]
+    if kcs_port is not None or machine.bmc is Bmc.KCS:
+        command += ["-device", "isa-ipmi-kcs,bmc=bmc"]
     return command
 
 
@@ -98,3 +106,20 @@ def disk_device(disks: tuple[Disk, ...], index: int) -> str:
     kind = disks[index].kind
     place = sum(disk.kind is kind for disk in disks[:index])
     return _DEVICES[kind].format(place=place)
+
+
+def boot_order(machine: Machine, first: Boot | None = None) -> dict[str, int]:
+    """QEMU's bootindex of every NIC and disk; `first` goes before what the firmware tries first."""
+    kinds = {Boot.PXE: ("nic", len(machine.nics)), Boot.DISK: ("disk", len(machine.disks))}
+    other = Boot.DISK if machine.boot is Boot.PXE else Boot.PXE
+    names = [
+        f"{kinds[boot][0]}{index}"
+        for boot in (machine.boot, other)
+        for index in range(kinds[boot][1])
+    ]
+    # Two ranges: an index that another device still has would be refused.
+    order = {name: _LAST_OVERRIDE + place for place, name in enumerate(names, 1)}
+    if first is not None:
+        kind, count = kinds[first]
+        order |= {f"{kind}{index}": index + 1 for index in range(count)}
+    return order

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One machine with its power button: QEMU on, off, cycle and reset, and its NIC cables."""
+"""One machine with its power button: QEMU on, off, cycle, reset, its NIC cables, its BMC."""
 
 import asyncio
 import contextlib
 import socket
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from muster.lab import board, qemu
+from muster.lab.bmc import Bmc
 from muster.lab.children import Child
 from muster.lab.errors import Conflict, NoSuchMachine, PowerFailed, TimedOut
-from muster.lab.machines import Machine
+from muster.lab.machines import Boot, Machine
 from muster.lab.qmp import Qmp
 
 GREETING_LIMIT_S = 30.0
@@ -22,9 +24,16 @@ class Chassis:
     """`status` is running or stopped. Every power verb is idempotent and answers when done."""
 
     def __init__(
-        self, machine: Machine, *, lab: str, folder: Path, taps: list[str], accel: qemu.Accel
+        self,
+        machine: Machine,
+        *,
+        lab: str,
+        folder: Path,
+        taps: list[str],
+        accel: qemu.Accel,
+        bmc: Bmc | None = None,
     ) -> None:
-        self.machine, self.folder, self.taps = machine, folder, taps
+        self.machine, self.folder, self.taps, self.bmc = machine, folder, taps, bmc
         self._lab, self._accel = lab, accel
         self._links = [True] * len(taps)
         self._child: Child | None = None
@@ -34,6 +43,8 @@ class Chassis:
         self._power_ons = 0
         self._reason = "never switched on"
         self._since = _now()
+        self._next_boot: Boot | None = None
+        self._pressed: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._is = {"running": asyncio.Event(), "stopped": asyncio.Event()}
         self._is["stopped"].set()
@@ -61,6 +72,8 @@ class Chassis:
             "memory_mib": self.machine.memory_mib,
             "power_ons": self._power_ons,
             "folder": str(self.folder),
+            "bmc": self.bmc.document() if self.bmc else None,
+            "next_boot": self._next_boot,
             "since": self._since,
             "reason": self._reason,
             "status": self.status,
@@ -83,7 +96,30 @@ class Chassis:
         async with self._turn:
             if self._qmp is None:
                 raise Conflict(f"{self.machine.name} is off, so it cannot be reset: use on")
+            if self._next_boot is not None:
+                await self._boot_from(self._next_boot)
             await self._qmp.command("system_reset")
+
+    async def soft(self) -> None:
+        """Tell the guest to switch itself off (ACPI); nothing happens when it is off."""
+        async with self._turn:
+            if self._qmp is not None:
+                await self._qmp.command("system_powerdown")
+
+    def press(self, verb: Coroutine[None, None, None]) -> None:
+        """Begin a power verb and do not wait for it, as a BMC does."""
+        task = asyncio.create_task(verb)
+        self._pressed.add(task)
+        task.add_done_callback(self._released)
+
+    def _released(self, task: asyncio.Task[None]) -> None:
+        self._pressed.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._reason = str(error)
+
+    def set_boot(self, device: Boot | None) -> None:
+        """What the next start boots from, that one only."""
+        self._next_boot = device
 
     async def set_link(self, index: int, *, up: bool) -> None:
         """Plug or pull the cable of one NIC; it stays so over power cycles."""
@@ -122,6 +158,8 @@ class Chassis:
                     accel=self._accel,
                     qmp_fd=theirs.fileno(),
                     tpm_fd=tpm_fd,
+                    kcs_port=self.bmc.kcs_port if self.bmc else None,
+                    first=self._next_boot,
                 ),
                 cwd=self.folder,
                 log=self.folder / qemu.QEMU_LOG,
@@ -138,6 +176,7 @@ class Chassis:
             ) from error
         self._child = child
         self._changed("running", "switched on")
+        await self._firmware_has_read_the_order()
         self._watcher = asyncio.create_task(self._watch(child))
         for index, up in enumerate(self._links):
             if not up:
@@ -185,6 +224,21 @@ class Chassis:
     def _heard(self, event: str, data: dict[str, Any]) -> None:
         if event == "SHUTDOWN" and data.get("guest"):
             self._reason = "the guest switched itself off"
+        if event == "RESET" and self._next_boot is not None:
+            self.press(self._firmware_has_read_the_order())
+
+    async def _firmware_has_read_the_order(self) -> None:
+        """QEMU hands the order to the firmware at power on and at a reset, not in between."""
+        if self._next_boot is not None:
+            self._next_boot = None
+            await self._boot_from(None)
+
+    async def _boot_from(self, first: Boot | None) -> None:
+        if self._qmp is None:
+            return
+        for device, place in board.boot_order(self.machine, first).items():
+            path = f"/machine/peripheral/{device}"
+            await self._qmp.command("qom-set", path=path, property="bootindex", value=place)
 
     async def _apply_link(self, index: int) -> None:
         if self._qmp is not None:

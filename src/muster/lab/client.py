@@ -56,6 +56,10 @@ class Machine:
     def reset(self) -> dict[str, Any]:
         return self._lab.call("POST", f"/machines/{self.name}/reset")
 
+    def boot_from(self, device: str) -> dict[str, Any]:
+        """What the next start boots from, that one only: pxe, disk or none."""
+        return self._lab.call("POST", f"/machines/{self.name}/boot/{device}")
+
     def link(self, index: int, *, up: bool) -> dict[str, Any]:
         """Plug or pull the cable of NIC `index`."""
         verb = "up" if up else "down"
@@ -237,20 +241,26 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def default_orders(machines: int, firmware: Sequence[str], *, memory_mib: int) -> list[Order]:
-    """m1 to mN, with the firmware kinds dealt out in turn. Raises BadOrder."""
+def default_orders(
+    machines: int, firmware: Sequence[str], *, memory_mib: int, bmcs: Sequence[str] = ()
+) -> list[Order]:
+    """m1 to mN, with the kinds of firmware and BMC dealt out in turn. Raises BadOrder."""
     return [
-        order(f"m{index + 1}", firmware[index % len(firmware)], memory_mib=memory_mib)
+        order(
+            f"m{index + 1}",
+            firmware[index % len(firmware)],
+            memory_mib=memory_mib,
+            bmc=bmcs[index % len(bmcs)] if bmcs else "",
+        )
         for index in range(machines)
     ]
 
 
-def order(name: str, firmware: str, *, memory_mib: int) -> Order:
+def order(name: str, firmware: str, *, memory_mib: int, bmc: str = "") -> Order:
     """An order from a person's words. Raises BadOrder with the field and what it takes."""
+    words = {"name": name, "firmware": firmware, "memory_mib": memory_mib}
     try:
-        return msgspec.convert(
-            {"name": name, "firmware": firmware, "memory_mib": memory_mib}, type=Order
-        )
+        return msgspec.convert(words | ({"bmc": bmc} if bmc else {}), type=Order)
     except msgspec.ValidationError as error:
         raise errors.BadOrder(f"machine {name!r}: {error}") from error
 

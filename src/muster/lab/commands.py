@@ -48,6 +48,7 @@ def up(
     machines: int = 2,
     firmware: str = "bios,uefi",
     memory: int = 2048,
+    bmc: str = "",
     name: NameFlag = "lab",
     directory: DirFlag = None,
     listen: str = "127.0.0.1:8472",
@@ -65,6 +66,8 @@ def up(
         bios or uefi, or a list that is dealt out in turn.
     memory
         MiB for each machine.
+    bmc
+        redfish, ipmi or kcs, or a list that is dealt out in turn; such machines stay off.
     listen
         Where this host reaches the server.
     data
@@ -75,21 +78,17 @@ def up(
         Leave the machines off.
     """
     with refusals():
-        orders = default_orders(machines, firmware.split(","), memory_mib=memory)
+        bmcs = bmc.split(",") if bmc else []
+        orders = default_orders(machines, firmware.split(","), memory_mib=memory, bmcs=bmcs)
         folder = _folder(name, directory)
         socket = None if no_server else launch.open_listener(listen)
+        server = None if no_server else server_command(folder, data)
         with out.status("starting the lab"):
-            lab = Lab.up(
-                orders=orders,
-                name=name,
-                folder=folder,
-                server=None if no_server else server_command(folder, data),
-                listen=socket,
-            )
+            lab = Lab.up(orders=orders, name=name, folder=folder, server=server, listen=socket)
         if socket is not None:
             socket.close()
         with _or_down(lab):
-            _fill(lab, server=not no_server, power_on=not no_power_on)
+            _fill(lab, server=not no_server, power_on=not (no_power_on or bmc))
         _show(lab.facts)
 
 
@@ -132,7 +131,7 @@ def status(*, name: NameFlag = "lab", directory: DirFlag = None) -> None:
 
 @app.command
 def power(machine: str, verb: str, *, name: NameFlag = "lab", directory: DirFlag = None) -> None:
-    """Switch a machine: on, off, cycle or reset."""
+    """Switch a machine: on, off, cycle, reset, or soft (ask its system to switch off)."""
     with refusals():
         lab = Lab.load(_folder(name, directory))
         document = lab.call("POST", f"/machines/{machine}/{verb}")
@@ -145,13 +144,14 @@ def add(
     *,
     firmware: str = "bios",
     memory: int = 2048,
+    bmc: str = "",
     name: NameFlag = "lab",
     directory: DirFlag = None,
 ) -> None:
     """Add a machine, switched off, to a running lab."""
     with refusals():
         lab = Lab.load(_folder(name, directory))
-        lab.add(order(machine, firmware, memory_mib=memory))
+        lab.add(order(machine, firmware, memory_mib=memory, bmc=bmc))
         _show(lab.facts)
 
 
@@ -193,7 +193,18 @@ def _show(facts: dict[str, Any]) -> None:
             machine["uuid"] or "none (all-zero)",
         )
     out.print(table)
+    for machine in facts["machines"]:
+        if bmc := machine["bmc"]:
+            # It is to be copied whole.
+            out.print(_add_command(machine, bmc), markup=False, soft_wrap=True)
     server = facts["server"]
     out.print(f"lab {facts['name']}: {facts['folder']}, {facts['accel']['reason']}", markup=False)
     if server:
         out.print(f"server: {server['state']}, {facts['server_url']}", markup=False)
+
+
+def _add_command(machine: dict[str, Any], bmc: dict[str, Any]) -> str:
+    """How the machine is made known to a server with its BMC, before it was ever on."""
+    parameters = f"power_address={bmc['address']} power_user={bmc['user']}"
+    secret = f"power_pass=@{bmc['password_file']}"
+    return f"muster add {machine['name']} {machine['macs'][0]} {bmc['kind']} {parameters} {secret}"

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from muster.lab import errors
-from muster.lab.machines import build, parse_order
+from muster.lab.machines import Boot, build, parse_order
 from muster.lab.rack import Rack
 
 PORT = 8970
@@ -39,6 +39,8 @@ def application(rack: Rack) -> web.Application:
             web.delete("/machines/{name}", door.remove),
             web.get("/machines/{name}/until/{status}", door.until),
             web.post("/machines/{name}/{verb}", door.power),
+            web.post("/machines/{name}/press/{verb}", door.press),
+            web.post("/machines/{name}/boot/{device}", door.boot),
             web.post("/machines/{name}/nic/{index}/{state}", door.cable),
             web.post("/network/{state}", door.network),
             web.get("/server", door.server),
@@ -64,7 +66,7 @@ class _Door:
     async def add(self, request: web.Request) -> web.Response:
         order = parse_order(await request.read())
         machine = build(self._rack.document()["name"], order)
-        return web.json_response(self._rack.add(machine).document(), status=201)
+        return web.json_response((await self._rack.add(machine)).document(), status=201)
 
     async def remove(self, request: web.Request) -> web.Response:
         await self._rack.remove(request.match_info["name"])
@@ -79,8 +81,20 @@ class _Door:
 
     async def power(self, request: web.Request) -> web.Response:
         chassis = self._rack.chassis(request.match_info["name"])
-        verb = _one_of(request, "verb", "on", "off", "cycle", "reset")
-        await getattr(chassis, verb)()
+        await getattr(chassis, _verb(request))()
+        return web.json_response(chassis.document())
+
+    async def press(self, request: web.Request) -> web.Response:
+        """As `power`, and answers at once."""
+        chassis = self._rack.chassis(request.match_info["name"])
+        chassis.press(getattr(chassis, _verb(request))())
+        return web.json_response(chassis.document(), status=202)
+
+    async def boot(self, request: web.Request) -> web.Response:
+        """What the next start boots from, that one only; none: as the firmware likes."""
+        chassis = self._rack.chassis(request.match_info["name"])
+        device = _one_of(request, "device", *Boot, "none")
+        chassis.set_boot(None if device == "none" else Boot(device))
         return web.json_response(chassis.document())
 
     async def cable(self, request: web.Request) -> web.Response:
@@ -102,6 +116,10 @@ class _Door:
         keeper = self._rack.server
         await getattr(keeper, _one_of(request, "verb", "start", "stop", "restart"))()
         return web.json_response(keeper.document())
+
+
+def _verb(request: web.Request) -> str:
+    return _one_of(request, "verb", "on", "off", "cycle", "reset", "soft")
 
 
 def _one_of(request: web.Request, field: str, *choices: str) -> str:

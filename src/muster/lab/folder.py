@@ -17,10 +17,11 @@ from pathlib import Path
 from muster.lab.errors import AlreadyUp, CannotStart
 
 LOCK = "muster-lab.lock"
+PASSWORD = "bmc-password"
 # What a lab makes. Nothing else in the folder is ever deleted.
 CONTENTS = (
     *("machines", "data", "lab.json", "lab.json.new", "control.sock"),
-    *("supervisor.log", "server.log", "router.log"),
+    *("supervisor.log", "server.log", "router.log", PASSWORD),
 )
 # sun_path of unix(7) holds 108 bytes with the closing zero.
 _SOCKET_PATH_LIMIT = 107

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
+from muster.lab import bmc, qemu
 from muster.lab import folder as state
-from muster.lab import qemu
 from muster.lab.errors import AlreadyUp, CannotStart, NotUp
 from muster.lab.machines import Firmware, Machine, refuse_clashing_macs
 from muster.lab.supervisor import Plan
@@ -193,6 +193,7 @@ def check_host(machines: list[Machine]) -> None:
     missing = [
         f"{tool} (apt install {package})" for tool, package in _TOOLS.items() if not _has(tool)
     ]
+    missing += bmc.missing({machine.bmc for machine in machines})
     wants_uefi = any(machine.firmware is Firmware.UEFI for machine in machines)
     if wants_uefi and not (qemu.OVMF_CODE.exists() and qemu.OVMF_VARS.exists()):
         missing.append(f"{qemu.OVMF_CODE} (apt install ovmf)")

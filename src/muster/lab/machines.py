@@ -35,6 +35,21 @@ class DiskKind(StrEnum):
     USB = "usb"
 
 
+class Bmc(StrEnum):
+    """`kcs` answers in-band and has no LAN; `ipmi` has both; `redfish` is outside only."""
+
+    KCS = "kcs"
+    IPMI = "ipmi"
+    REDFISH = "redfish"
+
+
+class Boot(StrEnum):
+    """What the firmware tries first."""
+
+    PXE = "pxe"
+    DISK = "disk"
+
+
 # The board's own AHCI controller has so many ports.
 SATA_PORTS = 6
 
@@ -78,7 +93,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     numa_nodes: int = 1
     dimms: int = 0
     tpm: bool = False
-    bmc: bool = False
+    bmc: Bmc | None = None
+    boot: Boot = Boot.PXE
 
 
 class NicOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,7 +112,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What is asked for; whatever is left out is derived. `uuid` null means all-zero.
 
     Processors and memory are shared out equally to `numa_nodes`, the memory to `dimms` too. `tpm`
-    is a TPM 2.0 (needs swtpm); `bmc` answers IPMI in-band only, it has no LAN.
+    is a TPM 2.0 (needs swtpm).
     """
 
     name: Name
@@ -112,7 +128,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     numa_nodes: Annotated[int, Meta(ge=1, le=8)] = 1
     dimms: Annotated[int, Meta(ge=0, le=32)] = 0
     tpm: bool = False
-    bmc: bool = False
+    bmc: Bmc | None = None
+    boot: Boot = Boot.PXE
 
 
 def derived_uuid(lab: str, machine: str) -> uuid.UUID:
@@ -151,6 +168,7 @@ def build(lab: str, order: Order) -> Machine:
         dimms=order.dimms,
         tpm=order.tpm,
         bmc=order.bmc,
+        boot=order.boot,
     )
 
 

@@ -64,6 +64,13 @@ def delete_taps(names: list[str]) -> None:
     ip("\n".join(f"link delete {tap}" for tap in names))
 
 
+def add_bmc_address(number: int) -> str:
+    """The management address of one BMC; it is on loopback, so a cut segment does not cut it."""
+    address = f"10.98.{number // 250}.{number % 250 + 1}"
+    ip(f"addr replace {address}/32 dev lo")
+    return address
+
+
 def start_router(log: Path) -> Child:
     """IPv6 router advertisements and nothing else: no DHCPv4, no TFTP, no DNS.
 

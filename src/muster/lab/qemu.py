@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muster.lab import board
-from muster.lab.machines import Firmware, Machine, Nic, NicModel
+from muster.lab.machines import Boot, Firmware, Machine, Nic, NicModel
 
 BINARY = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
@@ -57,19 +57,27 @@ def argv(
     accel: Accel,
     qmp_fd: int,
     tpm_fd: int | None = None,
+    kcs_port: int | None = None,
+    first: Boot | None = None,
 ) -> list[str]:
-    """The whole command. `taps` pairs with machine.nics; the others are ends of socket pairs."""
+    """The whole command. `taps` pairs with machine.nics; `*_fd` are ends of socket pairs.
+
+    `first` is what this start boots from before anything else.
+    """
     command = [BINARY, "-name", f"{lab}/{machine.name}", "-no-user-config", "-nodefaults"]
     command += _board(machine, accel)
     command += _smbios(machine)
     command += board.dimms(machine)
     command += _console(qmp_fd)
-    command += board.management(machine, tpm_fd)
+    command += board.management(machine, tpm_fd, kcs_port)
     command += board.controllers(machine)
+    order = board.boot_order(machine, first)
     for index, (nic, tap) in enumerate(zip(machine.nics, taps, strict=True)):
-        command += _nic(nic, tap, index=index, firmware=machine.firmware)
+        command += _nic(
+            nic, tap, index=index, place=order[f"nic{index}"], firmware=machine.firmware
+        )
     for index in range(len(machine.disks)):
-        command += _disk(machine, index)
+        command += _disk(machine, index, place=order[f"disk{index}"])
     return command
 
 
@@ -117,8 +125,8 @@ def _console(qmp_fd: int) -> list[str]:
     ]
 
 
-def _nic(nic: Nic, tap: str, *, index: int, firmware: Firmware) -> list[str]:
-    device = f"{nic.model},id=nic{index},netdev=net{index},mac={nic.mac},bootindex={index + 1}"
+def _nic(nic: Nic, tap: str, *, index: int, place: int, firmware: Firmware) -> list[str]:
+    device = f"{nic.model},id=nic{index},netdev=net{index},mac={nic.mac},bootindex={place}"
     if firmware is not Firmware.BIOS and nic.model is NicModel.VIRTIO:
         # An empty romfile lets OVMF's own driver do PXE, as the firmware of a real board would.
         # OVMF has a driver for virtio alone: the other models boot by the iPXE in their ROM.
@@ -127,11 +135,10 @@ def _nic(nic: Nic, tap: str, *, index: int, firmware: Firmware) -> list[str]:
     return ["-netdev", netdev, "-device", device]
 
 
-def _disk(machine: Machine, index: int) -> list[str]:
+def _disk(machine: Machine, index: int, *, place: int) -> list[str]:
     # cache=unsafe: a lab disk is thrown away with the lab, so a guest's flush need not wait.
-    drive = f"if=none,id=disk{index},file={disk_file(index)},format=raw,cache=unsafe"
+    drive = f"if=none,id=drive{index},file={disk_file(index)},format=raw,cache=unsafe"
     kind = board.disk_device(machine.disks, index)
-    boot_index = len(machine.nics) + index + 1
     serial = machine.disks[index].serial
-    device = f"{kind},drive=disk{index},serial={serial},bootindex={boot_index}"
+    device = f"{kind},drive=drive{index},id=disk{index},serial={serial},bootindex={place}"
     return ["-drive", drive, "-device", device]

@@ -12,9 +12,12 @@ from typing import Any
 import msgspec
 
 from muster.lab import network
+from muster.lab.bmc import Bmc, new_password
 from muster.lab.chassis import Chassis
 from muster.lab.errors import Conflict, LabError, NoSuchMachine
+from muster.lab.folder import PASSWORD
 from muster.lab.keeper import Keeper
+from muster.lab.machines import Bmc as BmcKind
 from muster.lab.machines import Machine, refuse_clashing_macs
 from muster.lab.qemu import Accel
 
@@ -25,7 +28,7 @@ class Rack:
     def __init__(self, *, folder: Path, accel: Accel, facts: dict[str, Any]) -> None:
         self._folder, self._accel, self._facts = folder, accel, facts
         self._chassis: dict[str, Chassis] = {}
-        self._taps = 0
+        self._taps = self._bmcs = 0
         self.network = "up"
         self._keeper: Keeper | None = None
 
@@ -59,27 +62,46 @@ class Rack:
             "machines": self.documents(),
         }
 
-    def add(self, machine: Machine) -> Chassis:
+    async def add(self, machine: Machine) -> Chassis:
         if machine.name in self._chassis:
             raise Conflict(f"name: there is a machine {machine.name!r} already: choose another")
         refuse_clashing_macs([*(one.machine for one in self._chassis.values()), machine])
         taps = [f"tap{self._taps + index}" for index in range(len(machine.nics))]
         self._taps += len(taps)
         network.add_taps(taps)
+        folder = self._folder / "machines" / machine.name
         chassis = Chassis(
             machine,
             lab=self._facts["name"],
-            folder=self._folder / "machines" / machine.name,
+            folder=folder,
             taps=taps,
             accel=self._accel,
+            bmc=await self._start_bmc(machine, folder / "bmc"),
         )
         self._chassis[machine.name] = chassis
         self.write()
         return chassis
 
+    async def _start_bmc(self, machine: Machine, folder: Path) -> Bmc | None:
+        if machine.bmc not in (BmcKind.IPMI, BmcKind.REDFISH):
+            return None
+        self._bmcs += 1
+        address = network.add_bmc_address(self._bmcs)
+        bmc = Bmc(
+            machine,
+            address=address,
+            number=self._bmcs,
+            password_file=new_password(self._folder / PASSWORD),
+            folder=folder,
+        )
+        await bmc.start()
+        return bmc
+
     async def remove(self, name: str) -> None:
         chassis = self.chassis(name)
         await chassis.off()
+        if chassis.bmc:
+            await chassis.bmc.stop()
         del self._chassis[name]
         network.delete_taps(chassis.taps)
         shutil.rmtree(chassis.folder)
@@ -105,6 +127,7 @@ class Rack:
 
     async def close(self) -> None:
         stops = [chassis.off() for chassis in self._chassis.values()]
+        stops += [chassis.bmc.stop() for chassis in self._chassis.values() if chassis.bmc]
         if self._keeper is not None:
             stops.append(self._keeper.stop())
         for outcome in await asyncio.gather(*stops, return_exceptions=True):

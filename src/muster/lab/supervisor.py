@@ -58,7 +58,7 @@ async def supervise(plan: Plan) -> None:
     loop.add_signal_handler(signal.SIGCHLD, reap_orphans)
     router = network.start_router(folder / "router.log")
     for machine in plan.machines:
-        rack.add(machine)
+        await rack.add(machine)
     if plan.server is not None:
         await rack.start_server(plan.server, plan.server_env, listen_fd=plan.listen_fd)
     runner = web.AppRunner(endpoint.application(rack), access_log=None)

@@ -47,7 +47,9 @@ def start(
         run_verbs.change_state(
             tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
         )
-        power.want(tx, policy, machine, "cycle", now, why="commissioning")
+        power.want(
+            tx, policy, machine, "cycle", now, why="commissioning", boot_device=power.NETWORK
+        )
     return run
 
 
@@ -97,7 +99,8 @@ def lost(
     told = f"try {tried + 2} of {policy.commission_retries + 1} as run {new}: {reason}"
     machines.update(tx, machine.id, state_reason=told[:2048], updated_at=now)
     events.add(tx, now, "run.retried", f"{machine.name}: {told}", machine=machine.id, boot=boot)
-    power.want(tx, policy, machine, "cycle", now, why="commissioning is tried again")
+    told = "commissioning is tried again"
+    power.want(tx, policy, machine, "cycle", now, why=told, boot_device=power.NETWORK)
 
 
 def begin(

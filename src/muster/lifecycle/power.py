@@ -21,9 +21,9 @@ from muster.lifecycle.contact import Contact
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
 from muster.power import drivers
-from muster.power.drivers import PowerError
+from muster.power.drivers import NoSuchBoot, PowerError
 from muster.store import events, goals, machines, runs
-from muster.store.engine import Store, Tx
+from muster.store.engine import Conflict, Store, Tx
 from muster.store.goals import Due, Goal, Limits
 from muster.store.machines import Machine
 
@@ -36,6 +36,14 @@ CONFIRM = timedelta(seconds=1)
 # BMCs take seconds to follow a command; what was accepted and ignored is sent again after this.
 RESEND = timedelta(seconds=20)
 TICK_S = 0.25
+
+NETWORK = "network"
+"""A boot device that is wished for: from the network, by whatever way the BMC has. One that cannot
+
+choose is switched on all the same: most machines that are to be commissioned try the network
+first by themselves.
+"""
+_BOOT_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,10 @@ def want(
     why: str,
     boot_device: str = "",
 ) -> None:
-    """Write the goal (on, off, cycle); a machine without a driver is told to a person."""
+    """Write the goal (on, off, cycle); a machine without a driver is told to a person.
+
+    `boot_device`: one of drivers.BOOT_DEVICES, NETWORK, or "": as its firmware likes.
+    """
     if machine.power_driver == "manual":
         told = f"switch {machine.name} {'on' if goal == 'cycle' else goal} by hand: {why}"
         events.add(tx, now, "power.manual", told, machine=machine.id)
@@ -80,9 +91,19 @@ def ask(
     now: datetime,
     boot_device: str = "",
 ) -> None:
-    """A person's wish to switch a machine on, off or off and on."""
+    """A person's wish to switch a machine on, off or off and on, and from what it shall boot.
+
+    Raises Conflict when its driver cannot choose that.
+    """
     with store.write() as tx:
         machine = machines.find_for_update(tx, reference)
+        if boot_device and goal == "off":
+            raise Conflict("a machine that is switched off boots from nothing; leave boot out")
+        if boot_device and not drivers.booting(drivers.load(machine.power_driver)):
+            raise Conflict(
+                f"the power driver {machine.power_driver} cannot choose what {machine.name} boots"
+                " from; leave boot out, or choose it at the machine"
+            )
         why = f"asked by {actor}"
         want(tx, policy, machine, goal, now, why=why, boot_device=boot_device)
 
@@ -187,11 +208,12 @@ async def _advance(board: Switchboard, due: Due, reached: Contact) -> dict[str, 
     if not await asyncio.to_thread(_still_held, board, due, now):
         raise PowerError("this step took too long; another server goes on with it")
     verb = "on" if goal.goal == "on" else "off"
-    await _switch(reached, goal, verb)
+    note = await _switch(reached, goal, verb)
     if drivers.blind(reached.driver):
         return {"status": "reached", "detail": f"{verb} was sent; nobody can see whether it worked"}
     word = "switched off first" if goal.goal == "cycle" else f"was {state}; switched {verb}"
-    return {"status": "sent", "detail": word, "sent_at": now, "sends": goal.sends + 1}
+    sent = {"status": "sent", "detail": word, "sent_at": now, "sends": goal.sends + 1}
+    return sent | {"note": note}
 
 
 def _ignored(goal: Goal, state: str) -> str:
@@ -203,11 +225,37 @@ def _ignored(goal: Goal, state: str) -> str:
     )
 
 
-async def _switch(reached: Contact, goal: Goal, verb: str) -> None:
-    booting = drivers.booting(reached.driver)
-    if verb == "on" and goal.boot_device and booting:
-        await booting.set_boot(reached.parameters, goal.boot_device)
+async def _switch(reached: Contact, goal: Goal, verb: str) -> str:
+    """Returns what could not be done, in words."""
+    note = await _set_boot(reached, goal) if verb == "on" else ""
     await (reached.driver.on if verb == "on" else reached.driver.off)(reached.parameters)
+    return note
+
+
+async def _set_boot(reached: Contact, goal: Goal) -> str:
+    booting = drivers.booting(reached.driver)
+    if not goal.boot_device or not booting:
+        return ""
+    if goal.boot_device != NETWORK:
+        try:
+            await booting.set_boot(reached.parameters, goal.boot_device)
+        except NoSuchBoot as error:
+            raise PowerError(str(error), permanent=True) from error
+        return ""
+    why = ""
+    for device in ("pxe", "http"):
+        try:
+            await booting.set_boot(reached.parameters, device)
+        except NoSuchBoot as error:
+            why = why or str(error)
+            continue
+        except PowerError as error:
+            if error.permanent or goal.attempts < _BOOT_TRIES:
+                raise
+            why = str(error)
+            break
+        return ""
+    return f"its BMC did not take the network as boot device, its firmware decides: {why}"
 
 
 def _still_held(board: Switchboard, due: Due, now: datetime) -> bool:
@@ -220,9 +268,13 @@ def _settle(
     store: Store, due: Due, machine: Machine, outcome: dict[str, Any], now: datetime
 ) -> None:
     goal = due.goal
+    note = outcome.pop("note", "")
     with store.write() as tx:
         machines.lock(tx, machine.id)
         goals.release(tx, due)
+        if note:
+            told = f"{machine.name}: {note}"
+            events.add(tx, now, "power.boot_device", told, machine=machine.id)
         if "error" in outcome:
             _failed(tx, goal, machine, outcome, now)
             return

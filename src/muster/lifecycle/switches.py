@@ -6,7 +6,7 @@ from datetime import datetime
 from muster.lifecycle.keyring import Keyring
 from muster.power import drivers
 from muster.store import events, hosts, machines, power_states
-from muster.store.engine import Store
+from muster.store.engine import Store, Tx
 from muster.store.machines import Machine
 
 
@@ -26,24 +26,38 @@ def set_switch(
     now: datetime,
 ) -> None:
     """Say how a machine is switched; raises PowerError naming a wrong parameter."""
-    parameters = drivers.check(driver, given)
-    plain, secret = drivers.split(driver, parameters)
     with store.write() as tx:
         # A rotation holds the same lock: no secret is sealed with a key that it forgets.
         store.one_at_a_time(tx)
         machine = machines.find_for_update(tx, reference)
-        machines.update(
-            tx,
-            machine.id,
-            power_driver=driver,
-            power_parameters=plain,
-            power_secret=keyring.seal(secret, of=machine.id),
-            bmc=drivers.bmc_of(driver, parameters),
-            updated_at=now,
-        )
-        power_states.forget(tx, machine.id)
-        told = f"{machine.name} is switched by {driver}"
-        events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
+        put_switch(tx, keyring, machine, driver, given, actor=actor, now=now)
+
+
+def put_switch(
+    tx: Tx,
+    keyring: Keyring,
+    machine: Machine,
+    driver: str,
+    given: dict[str, str],
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """The caller holds Store.one_at_a_time and the machine; raises PowerError."""
+    parameters = drivers.check(driver, given)
+    plain, secret = drivers.split(driver, parameters)
+    machines.update(
+        tx,
+        machine.id,
+        power_driver=driver,
+        power_parameters=plain,
+        power_secret=keyring.seal(secret, of=machine.id),
+        bmc=drivers.bmc_of(driver, parameters),
+        updated_at=now,
+    )
+    power_states.forget(tx, machine.id)
+    told = f"{machine.name} is switched by {driver}"
+    events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
 
 
 def rotate(store: Store, keyring: Keyring, *, actor: str, now: datetime) -> tuple[int, int]:

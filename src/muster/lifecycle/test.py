@@ -36,7 +36,7 @@ def start(
         )
         reason = f"run {run}"
         run_verbs.change_state(tx, machine, State.TESTING, now, reason=reason, actor=actor)
-        power.want(tx, policy, machine, "cycle", now, why="testing")
+        power.want(tx, policy, machine, "cycle", now, why="testing", boot_device=power.NETWORK)
     return run
 
 

@@ -37,6 +37,10 @@ class PowerError(Exception):
         self.retry_after = retry_after
 
 
+class NoSuchBoot(PowerError):
+    """The BMC cannot boot from this device; it may from another one."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One setting of a driver, named as MAAS names it; a secret one is sealed and never shown."""
@@ -86,7 +90,10 @@ class Booting(Protocol):
     """A driver that can choose the next boot's device."""
 
     async def set_boot(self, parameters: dict[str, Any], device: str) -> None:
-        """One of BOOT_DEVICES, for the next start only where the BMC can do that."""
+        """One of BOOT_DEVICES, for the next start only where the BMC can do that.
+
+        Raises NoSuchBoot for one that it does not have.
+        """
 
 
 class Looking(Protocol):

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from muster.power import programs
-from muster.power.drivers import Known, Parameter, PowerError
+from muster.power.drivers import Known, NoSuchBoot, Parameter, PowerError
 from muster.power.programs import SECRET_FILE
 
 PARAMETERS = {
@@ -108,7 +108,7 @@ async def off(parameters: dict[str, Any]) -> None:
 async def set_boot(parameters: dict[str, Any], device: str) -> None:
     """Set System Boot Options: boot flags for the next start only."""
     if device not in _DEVICES:
-        raise PowerError(f"IPMI cannot boot from {device}; it has {', '.join(_DEVICES)}")
+        raise NoSuchBoot(f"IPMI cannot boot from {device}; it has {', '.join(_DEVICES)}")
     pairs = {"Boot_Device": _DEVICES[device]}
     if parameters.get("power_boot_type", "auto") != "auto":
         kind = {"efi": "EFI", "legacy": "PC-COMPATIBLE"}[parameters["power_boot_type"]]

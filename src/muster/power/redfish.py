@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from muster.power import https
-from muster.power.drivers import Known, Parameter, PowerError, Seen
+from muster.power.drivers import Known, NoSuchBoot, Parameter, PowerError, Seen
 from muster.power.https import Answer, Link
 
 PARAMETERS = {
@@ -80,7 +80,7 @@ async def set_boot(parameters: dict[str, Any], device: str) -> None:
         offered = boot.get("BootSourceOverrideTarget@Redfish.AllowableValues")
         if isinstance(offered, list) and offered and target not in offered:
             has = ", ".join(map(str, offered))
-            raise PowerError(f"{link.peer.url.host}: cannot boot from {target}; it offers {has}")
+            raise NoSuchBoot(f"{link.peer.url.host}: cannot boot from {target}; it offers {has}")
         settings = _object(_object(system.body, "@Redfish.Settings"), "SettingsObject")
         if pending := str(settings.get("@odata.id") or ""):
             there = await link.get(pending)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A person adds a machine that was never on: by its MAC, UUID or serial number, and its BMC."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from muster.lifecycle import secrets
+from muster.lifecycle.keyring import Keyring
+from muster.lifecycle.switches import put_switch
+from muster.machine import identity, names
+from muster.machine.states import State
+from muster.store import events, machines
+from muster.store.engine import Conflict, Store, Tx
+from muster.store.machines import Machine
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`name` "": one is made up. The evidence is what its first boot is known by."""
+
+    name: str = ""
+    macs: list[str] = field(default_factory=list)
+    uuid: str = ""
+    serial: str = ""
+    driver: str = "manual"
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+def add(store: Store, keyring: Keyring, wanted: Wanted, *, actor: str, now: datetime) -> Machine:
+    """A record in state New; nothing is switched. Raises Conflict and PowerError."""
+    claim = identity.claim(wanted.uuid, wanted.serial, wanted.macs)
+    bad = [mac for mac in wanted.macs if not identity.usable_mac(mac)]
+    if bad:
+        raise Conflict(f"macs: {bad[0]!r} is no MAC of a NIC (aa:bb:cc:dd:ee:ff)")
+    if wanted.uuid and not claim.uuid:
+        raise Conflict(f"uuid: {'; '.join(claim.notes) or 'is no UUID'}; leave it out")
+    if not claim.uuid and not claim.macs:
+        raise Conflict("macs, uuid: say at least one, or its first boot cannot be known as its own")
+    with store.write() as tx:
+        # As enlisting does: the same machine may be booting at this moment.
+        store.one_at_a_time(tx)
+        if known := machines.candidates(tx, claim):
+            one = known[0]
+            shared = sorted(one.macs & claim.macs) or [claim.uuid]
+            raise Conflict(f"{one.name} has {shared[0]} already; nothing was added")
+        machine = _record(tx, wanted, claim, now)
+        machines.add(tx, machine)
+        machines.learn_macs(tx, machine.id, dict.fromkeys(claim.macs, ""))
+        told = f"{machine.name} was added by hand"
+        events.add(tx, now, "machine.added", told, actor=actor, machine=machine.id)
+        put_switch(tx, keyring, machine, wanted.driver, wanted.parameters, actor=actor, now=now)
+        return machines.find(tx, machine.id)
+
+
+def _record(tx: Tx, wanted: Wanted, claim: identity.Claim, now: datetime) -> Machine:
+    name = wanted.name or names.from_number(secrets.random_number())
+    if not names.valid(name):
+        raise Conflict(f"name: {name!r} is no DNS label (a-z, 0-9 and -, at most 63)")
+    if machines.name_taken(tx, name):
+        raise Conflict(f"name: {name!r} is taken by another machine")
+    return Machine(
+        id=secrets.new_id(8),
+        name=name,
+        state=State.NEW,
+        state_reason="added by hand, never seen",
+        uuid=claim.uuid,
+        serial=claim.serial,
+        vendor="",
+        product="",
+        architecture="",
+        firmware="",
+        # Whoever adds a machine wants its data.
+        permitted=True,
+        denied_reason="",
+        surveyed_at=None,
+        summary={},
+        power_driver="manual",
+        power_parameters={},
+        created_at=now,
+        updated_at=now,
+    )
