@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.oracle.daemon import Daemon
 
-from muster.agent.bytecode import compiling, unfold
+from muster.agent.bytecode import unfold
 from muster.metadata import pack
 
 PYTHON = "/usr/bin/python3"
@@ -36,9 +36,7 @@ def main() -> int:
         agent = Path(folder) / "agent.pyz"
         agent.write_bytes(pack.packed())
         home = Path(unfold(str(agent), Path(folder)))
-        # By the interpreter that will run it, which need not be the one that runs this.
-        words = [PYTHON if word == sys.executable else word for word in compiling(home)]
-        subprocess.run(words, check=True)
+        _survey(home)  # The first start keeps what it has compiled.
         data = Path(folder) / "lxd"
         data.mkdir()
         with Daemon(data) as lxd:
