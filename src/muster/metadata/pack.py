@@ -18,6 +18,9 @@ import sys
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["collect"]:
+        import gc
+
+        gc.disable()  # It ends before there is much to collect: 1.5 of a survey's 46 ms.
         from muster.collect.__main__ import main
     elif sys.argv[1:2] == ["smart"]:
         from muster.agent.smart import main
