@@ -1,5 +1,6 @@
 """What goes wrong on the way: a killed agent, a server that is away, answers that get lost."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,19 @@ def test_a_killed_agent_goes_on_and_the_script_that_ran_is_lost(
 
 
 @pytest.mark.slow
-def test_a_server_that_is_away_for_a_while_gets_everything_once(machine: Machine) -> None:
-    body = 'i=0; while [ $i -lt 200 ]; do echo "line $i"; i=$((i+1)); sleep 0.01; done'
-    machine.boot(script("00-talks", body), script("10-next", "echo next"))
+def test_a_server_that_is_away_for_a_while_gets_everything_once(
+    machine: Machine, tmp_path: Path
+) -> None:
+    away = tmp_path / "away"
+    os.mkfifo(away)
+    # It talks before the server goes, while it is away, and goes on when it comes back.
+    body = "i=0; while [ $i -lt 200 ]; do [ $i -ne 100 ] || read _ <%s; "
+    body += 'echo "line $i"; i=$((i+1)); done'
+    machine.boot(script("00-talks", body % away), script("10-next", "echo next"))
     machine.start()
     machine.wait_for_state("00-talks", "running")
     machine.server.stop()
+    away.write_text("go on\n")
     wait_for(lambda: "again in" in machine.console())
     machine.server.start()
     assert machine.finish() == 0, machine.console()

@@ -27,6 +27,10 @@ def pythons() -> list[str]:
     return found
 
 
+HEARD = 'until [ -s "$OUTPUT_STDOUT_PATH" ]; do :; done'
+"""The agent has read what was said so far; what two pipes hold at once comes in any order."""
+
+
 def gone(pid_file: Path) -> bool:
     """No such process, or only its corpse."""
     try:
@@ -39,7 +43,7 @@ def gone(pid_file: Path) -> bool:
 def test_a_whole_run_comes_back_byte_for_byte(machine: Machine) -> None:
     results = machine.run(
         script(
-            "00-out", 'echo out; sleep 0.3; echo err >&2; echo "results: {a: 1}" > "$RESULT_PATH"'
+            "00-out", f'echo out; {HEARD}; echo err >&2; echo "results: {{a: 1}}" > "$RESULT_PATH"'
         ),
         script("10-binary", f"printf '{IN_OCTAL}'"),
         script("20-fails", "exit 3"),

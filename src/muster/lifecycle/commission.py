@@ -58,11 +58,11 @@ def _offers(tx: Tx, options: Options) -> list[Offer]:
 
     That no test is tagged `commissioning` is no mistake of the caller's.
     """
-    tests = [offer.script for offer in shelf.every(tx) if offer.enabled]
     wanted = options.tests
     if wanted == ["commissioning"]:
-        by_default = (s for s in tests if s.script_type == "testing")
-        wanted = [s.name for s in by_default if "commissioning" in s.tags]
+        enabled = (offer.script for offer in shelf.every(tx) if offer.enabled)
+        tests = (script for script in enabled if script.script_type == "testing")
+        wanted = [test.name for test in tests if "commissioning" in test.tags]
     return [*shelf.for_commission(tx, options.scripts), *shelf.for_tests(tx, wanted)]
 
 

@@ -14,6 +14,7 @@ from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import begin, in_loader, reach
 from muster.machine import identity, names
+from muster.machine.facts import line
 from muster.machine.identity import Claim, Clash, Same, Verdict, usable_mac
 from muster.machine.phases import Phase, Purpose
 from muster.machine.states import WORKING, State
@@ -70,10 +71,10 @@ def plan_boot(
             tx,
             boot.id,
             machine_id=machine,
-            uuid=_line(caller.uuid, 64),
-            serial=_line(caller.serial, 256),
-            architecture=_line(caller.architecture, 32),
-            firmware=_line(caller.firmware, 16),
+            uuid=line(caller.uuid)[:64],
+            serial=line(caller.serial)[:256],
+            architecture=line(caller.architecture)[:32],
+            firmware=line(caller.firmware)[:16],
             client_ip=caller.client_ip,
             purpose=purpose,
             nonce_hash=secrets.digest(nonce) if nonce else None,
@@ -85,14 +86,9 @@ def plan_boot(
         message = f"boot {boot.id} of {mac or 'a machine without MAC'}: {purpose}: {reason}"
         events.add(tx, now, "boot.answer", message, machine=machine, boot=boot.id)
         if isinstance(verdict, Clash):
-            said = {"uuid": _line(caller.uuid, 64), "serial": _line(caller.serial, 256), "mac": mac}
+            said = {"uuid": line(caller.uuid)[:64], "serial": line(caller.serial)[:256], "mac": mac}
             _keep_clash(tx, boot, verdict, said, now)
     return BootPlan(boot.id, purpose, reason, nonce)
-
-
-def _line(text: str, most: int) -> str:
-    """A loader may send anything; PostgreSQL refuses NUL and half surrogate pairs in text."""
-    return "".join(c for c in text if c.isprintable())[:most]
 
 
 def _decide(tx: Tx, policy: Policy, verdict: Verdict) -> tuple[Purpose, str, str | None]:

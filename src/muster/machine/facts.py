@@ -7,13 +7,14 @@ is not one without graphics cards.
 
 from typing import Any
 
+from muster.wire import resources
 from muster.wire.extra import Extra
 from muster.wire.hardware import Disk
 from muster.wire.networks import Card, Port
 from muster.wire.resources import Document, summary
 from muster.wire.slots import Dimm
 
-_TEXT_LIMIT = 256
+line = resources.line
 
 
 def read(document: Document) -> dict[str, Any]:
@@ -104,8 +105,3 @@ def _dimm(dimm: Dimm) -> dict[str, Any]:
         "part": line(dimm.part),
         "serial": line(dimm.serial),
     }
-
-
-def line(text: str) -> str:
-    """One line that every database keeps."""
-    return "".join(c for c in text[:_TEXT_LIMIT] if c.isprintable()).strip()

@@ -117,10 +117,10 @@ def summary(document: Document) -> Summary:
         memory_bytes=_size(found.memory.total, "$.resources.memory.total"),
         disks=list(_disks(found.storage.disks)),
         nics=[_nic(port) for card in found.network.cards for port in card.ports],
-        vendor=_line(found.system.vendor),
-        product=_line(found.system.product),
-        serial=_line(found.system.serial),
-        uuid=_line(found.system.uuid).lower(),
+        vendor=line(found.system.vendor),
+        product=line(found.system.product),
+        serial=line(found.system.serial),
+        uuid=line(found.system.uuid).lower(),
         virtual=found.system.type not in ("", "physical", "unknown"),
     )
 
@@ -131,18 +131,18 @@ def _disks(disks: list[Disk]) -> Iterator[DiskSummary]:
             continue
         turns = disk.rpm > 0 if disk.rotational is None else disk.rotational
         size = _size(disk.size, f"$.resources.storage.disks[{index}].size")
-        yield DiskSummary(_line(disk.id), _line(disk.model), _line(disk.serial), size, turns)
+        yield DiskSummary(line(disk.id), line(disk.model), line(disk.serial), size, turns)
 
 
 def _nic(port: Port) -> NicSummary:
     speed = min(port.link_speed, _SIZE_LIMIT)
-    return NicSummary(_line(port.id), _line(port.address), speed, port.link_detected)
+    return NicSummary(line(port.id), line(port.address), speed, port.link_detected)
 
 
 def _cpu_model(cpu: Cpu) -> str:
     """The name all sockets share; a mixed machine has none."""
     names = {socket.name for socket in cpu.sockets}
-    return _line(names.pop()) if len(names) == 1 else ""
+    return line(names.pop()) if len(names) == 1 else ""
 
 
 def _size(number: int, path: str) -> int:
@@ -151,8 +151,8 @@ def _size(number: int, path: str) -> int:
     return number
 
 
-def _line(text: str) -> str:
-    """PostgreSQL refuses NUL and half surrogate pairs in text; lists want one line."""
+def line(text: str) -> str:
+    """One line that every database keeps: PostgreSQL refuses NUL and half surrogate pairs."""
     return "".join(c for c in text[:_TEXT_LIMIT] if c.isprintable()).strip()
 
 
