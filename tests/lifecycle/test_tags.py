@@ -1,6 +1,7 @@
 """Tags by hand, by script, by definition, and those that hardware gives itself."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from rack import Rack, event
 from rackserver import rackserver
 
 from muster.lifecycle import pools, survey, tags
+from muster.lifecycle.definitions import KINDS
 from muster.store import machines
 from muster.store import tags as rows
 from muster.store.engine import Conflict, Missing
@@ -71,7 +73,8 @@ def test_a_tag_by_hand_is_on_every_machine_that_is_named(rack: Rack, now: dateti
 def test_a_definition_is_tried_on_every_machine_in_bounded_steps(
     rack: Rack, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tags, "AT_ONCE", 2)
+    small = replace(KINDS["expression"], at_once=2)
+    monkeypatch.setitem(KINDS, "expression", small)
     names = [machine(rack, number) for number in range(1, 6)]
     define(rack, "gpu", "gpu.count >= 2", now)
     assert catch_up(rack, now) == 3

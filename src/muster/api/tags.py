@@ -43,7 +43,7 @@ class TagShown:
 
 @dataclass(frozen=True)
 class Saying(Limited):
-    """`kind`: "" by hand, "expression" for a condition over the hardware in `definition`."""
+    """`kind`: "" by hand; "expression" over the hardware or "xpath" over lshw in `definition`."""
 
     comment: str = limited(most=2000, default="")
     kind: str = limited(most=16, default="")

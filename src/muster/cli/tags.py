@@ -47,7 +47,7 @@ def set_tag(
     comment
         What it is for
     kind
-        How the definition is written
+        expression (docs/filter.md), or xpath: XPath 1.0 over what lshw printed
     """
     body = {"comment": comment, "kind": kind if definition else "", "definition": definition}
     one = _ask("PUT", _path(name), body)

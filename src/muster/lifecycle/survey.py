@@ -19,6 +19,8 @@ from muster.store.runs import Result, Run
 from muster.wire.resources import BadDocument, read_document, summary
 
 RESOURCES = "50-maas-01-commissioning"
+LSHW = "00-maas-01-lshw"
+VIRTUALITY = "00-maas-02-virtuality"
 AUTOMATIC = "automatic"
 """Beside the facts that conditions ask for: the tags that the hardware gives itself."""
 

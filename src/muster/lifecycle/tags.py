@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from muster.lifecycle import definitions
-from muster.lifecycle.definitions import KINDS
-from muster.lifecycle.survey import AUTOMATIC, RESOURCES
+from muster.lifecycle.definitions import AT_ONCE, KINDS
+from muster.lifecycle.survey import AUTOMATIC, RESOURCES, VIRTUALITY
 from muster.machine.tagging import REMEDY, valid
-from muster.store import events, hardware, machines, tags
+from muster.store import events, findings, hardware, machines, tags
 from muster.store.engine import Conflict, Missing, Store, Tx
 from muster.store.machines import Machine
 from muster.store.tags import Given, Tag
 from muster.wire.codec import BadMessage
-
-AT_ONCE = 500
-"""Machines of one step: the writer's lock is held for some tens of milliseconds."""
 
 EVENTS_LIMIT = 20
 """A script may name more tags than anybody wants to read of one after the other."""
@@ -119,6 +116,11 @@ def after_script(
         found = hardware.of(tx, [machine]).get(machine, {}).get(AUTOMATIC, {})
         given = {(machine, tag): because for tag, because in found.items()}
         _settle(tx, machines.find(tx, machine), "automatic", "", given, now)
+    if script == VIRTUALITY:
+        told = findings.body(tx, machine, "virtuality") or {}
+        because = f"the hypervisor is {told.get('hypervisor')}"
+        given = {(machine, "virtual"): because} if told.get("virtual") else {}
+        _settle(tx, machines.find(tx, machine), "automatic", script, given, now)
     if any(script in kind.reads for kind in KINDS.values()):
         reconsider(tx, machine, now)
 
@@ -153,14 +155,15 @@ def catch_up(store: Store, now: datetime) -> bool:
         tag = tags.unfinished(tx)
         if tag is None or tag.looked_to is None:
             return False
-        batch = machines.lock_after(tx, tag.looked_to, limit=AT_ONCE)
+        at_once = KINDS[tag.kind].at_once if tag.kind in KINDS else AT_ONCE
+        batch = machines.lock_after(tx, tag.looked_to, limit=at_once)
         given: Given = {}
         if tag.kind in KINDS:
             verdicts = KINDS[tag.kind].evaluate(tx, tag.definition, batch)
             given = {(m, tag.name): v.because for m, v in verdicts.items() if v.holds}
         ids = [machine.id for machine in batch]
         tags.settle(tx, "definition", "", given, now, ids=ids, only=tag.name)
-        done = len(batch) < AT_ONCE
+        done = len(batch) < at_once
         tags.looked(tx, tag.name, to=None if done else ids[-1])
         if done:
             told = f"tag {tag.name}: {tags.counts(tx).get(tag.name, 0)} machines have it"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scripts found about a machine beside its inventory document; the newest of each kind."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,3 +41,10 @@ def body(tx: Tx, machine: str, name: str) -> Any:
     """One of them, or None."""
     query = sa.select(findings.c.body).where(findings.c.machine_id == machine)
     return tx.execute(query.where(findings.c.name == name)).scalar_one_or_none()
+
+
+def results(tx: Tx, ids: Sequence[str], name: str) -> dict[str, int]:
+    """The result that a finding was read from, by machine; without those that have none."""
+    query = sa.select(findings.c.machine_id, findings.c.result_id).where(findings.c.name == name)
+    return {row.machine_id: row.result_id for row in tx.execute(
+        query.where(findings.c.machine_id.in_(ids)))}  # fmt: skip
