@@ -64,6 +64,7 @@ for _name, _help in {
     "list": "List scripts, built-in ones among them.",
     "show": "One script: its metadata and versions, or its bytes.",
     "diff": "What changed between two versions.",
+    "compare": "What a test measured on each machine, beside others of its model.",
     "change": "Change how a script is used from the next run on.",
     "remove": "Forget a script, or what you changed about a built-in one.",
 }.items():

@@ -13,10 +13,11 @@ from litestar.params import Parameter
 from muster.api.access import role
 from muster.lifecycle import scripts as verbs
 from muster.lifecycle import shelf
+from muster.lifecycle.comparison import Group, compare
 from muster.lifecycle.shelf import Offer
 from muster.scripts import format as script_format
 from muster.scripts.outcome import unit
-from muster.store import scripts
+from muster.store import runs, scripts
 from muster.store.engine import Missing, Store
 from muster.store.people import User
 from muster.store.scripts import Version
@@ -24,6 +25,7 @@ from muster.wire.codec import BadMessage, Limited, limited
 
 Name = Annotated[str, Parameter(max_length=255, description="A script's name.")]
 PATH = "/scripts/{name:str}"
+COMPARED = 20_000
 BODY_LIMIT = script_format.SOURCE_LIMIT * 4 // 3 + 65536
 
 
@@ -102,6 +104,13 @@ def list_scripts(
 def show_script(name: Name, store: Store, user: User) -> ScriptWithVersions:
     """One script."""
     return _whole(store, name)
+
+
+@get(PATH + "/comparison", sync_to_thread=True)
+def compare_results(name: Name, store: Store, user: User) -> list[Group]:
+    """The newest numbers of a test on every machine and device, beside others of its model."""
+    with store.read() as tx:
+        return compare(runs.measured(tx, name, limit=COMPARED))
 
 
 @get(PATH + "/source", sync_to_thread=True, media_type="application/octet-stream")
@@ -214,6 +223,7 @@ def _whole(store: Store, name: str) -> ScriptWithVersions:
 ROUTES = [
     list_scripts,
     show_script,
+    compare_results,
     script_source,
     add_script,
     lint_script,

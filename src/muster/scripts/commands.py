@@ -145,6 +145,54 @@ def diff(name: str, /, old: int = 0, new: int = 0) -> int:
     return 1 if changes else 0
 
 
+def compare(
+    name: str, /, *, beyond: float = 20.0, output: Literal["table", "json"] = "table"
+) -> int:
+    """What a test measured on each machine, beside others of its model.
+
+    Exit status 1 when one of them is the odd one out.
+
+    Parameters
+    ----------
+    name
+        The test
+    beyond
+        Per cent from the group's median from which on a number is marked with !
+    output
+        table, or json for programs
+    """
+    groups = _get(f"{_path(name)}/comparison")
+    if output == "json":
+        print(json.dumps(groups, indent=2))
+    elif not groups:
+        print(plain(f"no result of {name} has a number yet"))
+    odd = [off for g in groups for s in g["samples"] for off in s["off"].values()]
+    if output == "table":
+        for group in groups:
+            _show_group(group, beyond)
+    return 1 if any(abs(off) > beyond for off in odd) else 0
+
+
+def _show_group(group: dict[str, Any], beyond: float) -> None:
+    of = ", ".join(filter(None, (group["vendor"], group["product"], group["model"])))
+    numbers = group["numbers"]
+    table = Table("machine", "device", "state", title=clean(of), title_justify="left", box=None)
+    for number in numbers:
+        table.add_column(clean(" ".join((number["name"], number["unit"])).strip()), justify="right")
+    for sample in group["samples"]:
+        cells = [_cell(sample, number["name"], beyond) for number in numbers]
+        table.add_row(*map(clean, (sample["name"], sample["device"], sample["state"], *cells)))
+    table.add_row("median", "", "", *(f"{number['median']:g}" for number in numbers))
+    Console().print(table)
+
+
+def _cell(sample: dict[str, Any], name: str, beyond: float) -> str:
+    if name not in sample["values"]:
+        return "-"
+    off = sample["off"][name]
+    return f"{sample['values'][name]:g}" + (f" {off:+g} % !" if abs(off) > beyond else "")
+
+
 def change(
     name: str,
     /,

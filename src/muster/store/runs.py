@@ -10,7 +10,7 @@ import zstandard
 
 from muster.store.engine import Missing, Tx
 from muster.store.rows import all_to, to
-from muster.store.schema import chunks, documents, results, runs, script_contents
+from muster.store.schema import chunks, documents, machines, results, runs, script_contents
 
 OPEN = ("pending", "running")
 
@@ -58,6 +58,23 @@ class Result:
     attempts: int
     values: dict[str, Any]
     suppressed: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A result with numbers, and whose it is; `machine` is a name."""
+
+    id: int
+    machine_id: str
+    machine: str
+    vendor: str
+    product: str
+    sha256: str
+    device: str
+    state: str
+    ended_at: datetime
+    values: dict[str, Any]
+    spec: dict[str, Any]
 
 
 def add(tx: Tx, **values: Any) -> int:
@@ -149,6 +166,26 @@ def find_result(tx: Tx, result: int) -> Result:
     if found is None:
         raise Missing(f"no result has the number {result}")
     return found
+
+
+def measured(tx: Tx, name: str, *, limit: int) -> list[Measured]:
+    """The newest ended result of a script for each machine and device that has numbers."""
+    whose = (runs.c.machine_id, results.c.device)
+    rank = sa.func.row_number().over(partition_by=whose, order_by=results.c.id.desc())
+    newest = (
+        sa.select(results, runs.c.machine_id, rank.label("rank"))
+        .join(runs, runs.c.id == results.c.run_id)
+        .where(results.c.name == name, results.c.state.in_(("passed", "degraded", "failed")))
+        .subquery()
+    )
+    query = (
+        sa.select(newest, machines.c.name.label("machine"), machines.c.vendor, machines.c.product)
+        .join(machines, machines.c.id == newest.c.machine_id)
+        .where(newest.c.rank == 1)
+        .order_by(newest.c.id.desc())
+    )
+    found = all_to(Measured, tx.execute(query.limit(limit)))
+    return [row for row in found if row.values]
 
 
 def update_result(tx: Tx, result: int, **values: Any) -> None:
