@@ -50,13 +50,13 @@ def test_tests_wait_for_commissioning() -> None:
     assert startable([test], [look]) == []
 
 
-def test_what_only_looks_starts_at_once_beside_the_built_in_serial_ones() -> None:
+def test_what_only_looks_starts_beside_the_last_of_the_built_in_serial_ones() -> None:
     lldp, survey = item(1, ours=True), item(2, ours=True)
     lshw, listen = item(3, "any", ours=True), item(4, "any", ours=True)
     mine, test = item(5, "any"), item(6, kind="testing", ours=True)
-    assert startable([lldp, survey, lshw, listen, mine, test], []) == [lldp, lshw, listen]
-    assert startable([survey, mine, test], [lldp, listen]) == []
-    assert startable([survey, mine, test], [listen]) == [survey]
+    assert startable([lldp, survey, lshw, listen, mine, test], []) == [lldp]
+    assert startable([survey, lshw, listen, mine, test], [lldp]) == []
+    assert startable([survey, lshw, listen, mine, test], []) == [survey, lshw, listen]
     assert startable([mine, test], [survey, listen]) == []
     assert startable([mine, test], [listen]) == [mine]
     assert startable([test], [listen]) == []

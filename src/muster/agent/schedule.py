@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which scripts may start now: serial ones alone and in order, then instances, then the rest.
 
-Built-in commissioning scripts that may run beside any do so from the first moment, beside built-in
-serial ones: those only look, and LLDP and DHCP need their time. A user's serial script is alone.
+Built-in commissioning scripts that may run beside any start with the last of the built-in serial
+ones (the survey): they only look, and LLDP and DHCP need their time. A user's serial one is alone.
 
 Pure: knows no process and no clock. Two scripts never hold the same resource.
 """
@@ -29,7 +29,7 @@ def startable(waiting: list[ScriptItem], running: Iterable[ScriptItem]) -> list[
         return []
     now = min(stage(item) for item in waiting)
     first = next(item for item in waiting if stage(item) == now)
-    early = not any(_keeps_all_waiting(item) for item in (*waiting, *busy))
+    early = _may_look([item for item in (*waiting, *busy) if item.script_type == "commissioning"])
     chosen: list[ScriptItem] = []
     for item in waiting:
         beside = [*busy, *chosen]
@@ -57,10 +57,12 @@ def _looks(item: ScriptItem) -> bool:
     return item.built_in and item.script_type == "commissioning" and item.parallel == "any"
 
 
-def _keeps_all_waiting(item: ScriptItem) -> bool:
-    """A commissioning script of an earlier stage that is not built in, or is of one device."""
-    kind, number = stage(item)
-    return not kind and number < _STAGES["any"] and not (item.built_in and number == 0)
+def _may_look(left: list[ScriptItem]) -> bool:
+    """What is left to be done before the last stage is one built-in serial script at most."""
+    before = [item for item in left if item.parallel != "any"]
+    return not before or (
+        len(before) == 1 and before[0].built_in and before[0].parallel == "disabled"
+    )
 
 
 def collide(one: ScriptItem, other: ScriptItem) -> bool:
