@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import zipfile
@@ -182,3 +183,11 @@ def test_what_only_reads_this_machine_can_be_read_back(tmp_path: Path) -> None:
         assert done.returncode == 0, (name, done.stderr)
         READERS[name][1](done.stdout)
     assert (tmp_path / "result.yaml").read_text() == "status: skipped\n"
+
+
+def test_the_image_starts_lldpd_with_the_words_that_the_script_looks_for() -> None:
+    (script,) = (s for s in builtin("commissioning") if s.name == "00-maas-03-install-lldpd")
+    words = re.search(r"^words='(.+)'$", script.source.decode(), re.MULTILINE)
+    assert words
+    customize = Path(muster.__file__).parent / "images" / "inside" / "customize.py"
+    assert f"'{words[1]}\\n'" in customize.read_text()
