@@ -62,6 +62,7 @@ UNKNOWN = {
     "/api/v1/results/{result}/suppress": "result",
     "/api/v1/scripts/{name}": "name",
     "/api/v1/scripts/{name}/source": "name",
+    "/api/v1/scripts/{name}/comparison": "name",
     "/api/v1/machines/{reference}/abort": "reference",
     "/api/v1/machines/{reference}/accept": "reference",
     "/api/v1/machines/{reference}/deny": "reference",

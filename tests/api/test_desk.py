@@ -91,6 +91,7 @@ def people_s_scripts(tour: Tour) -> None:
     assert tour.good("POST", "/api/v1/scripts/lint", json=upload).json() == []
     assert tour.good("POST", "/api/v1/scripts", json=upload).json()["script"]["version"] == 1
     words = {"name": "mine"}
+    assert tour.good("GET", "/api/v1/scripts/{name}/comparison", words=words).json() == []
     kept = tour.good("GET", "/api/v1/scripts/{name}/source", words=words)
     assert kept.content == source.encode()
     change = {"enabled": False, "tags": ["a"], "thresholds": {"x": {"min": 1}}}

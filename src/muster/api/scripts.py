@@ -110,7 +110,11 @@ def show_script(name: Name, store: Store, user: User) -> ScriptWithVersions:
 def compare_results(name: Name, store: Store, user: User) -> list[Group]:
     """The newest numbers of a test on every machine and device, beside others of its model."""
     with store.read() as tx:
-        return compare(runs.measured(tx, name, limit=COMPARED))
+        found = runs.measured(tx, name, limit=COMPARED)
+        # One that was removed still has its results.
+        if not found and all(offer.script.name != name for offer in shelf.every(tx)):
+            raise Missing(f"no script has the name {name!r}")
+    return compare(found)
 
 
 @get(PATH + "/source", sync_to_thread=True, media_type="application/octet-stream")
