@@ -221,6 +221,7 @@ def store(engine: str, request: pytest.FixtureRequest) -> Store:
             *("scripts", "script_contents", "bmc_leases", "stays"),
             "tags",
             "hosts",
+            *("clashes", "ignored_evidence"),
         ):
             tx.execute(metadata.tables[table].delete())
     return opened
@@ -249,7 +250,7 @@ def hello(recorded_evidence: Evidence) -> Callable[..., Hello]:
     def build(nonce: str, *, key: str = "key-1", macs: list[str] | None = None, **words) -> Hello:
         parts = {
             name: words.pop(name)
-            for name in ("uuid", "serial", "vendor", "product", "nics")
+            for name in ("uuid", "serial", "vendor", "product", "board_serial", "nics")
             if name in words
         }
         if macs is not None:

@@ -40,6 +40,8 @@ _COMMANDS = {
     "findings": ("muster.cli.tests:findings", "LLDP neighbours, subnets, serial ports ..."),
     "tag": ("muster.cli.tags:tag", "Tags: by hand, or by a condition over the hardware."),
     "machine": ("muster.cli.tags:machine", "Say something of a machine: tags, notes, its pool."),
+    "clashes": ("muster.cli.clashes:clashes", "Machines that claim what another record has."),
+    "clash": ("muster.cli.clashes:clash", "Say who is who."),
     "abort": ("muster.cli.verbs:abort", "End what a machine is doing."),
     "accept": ("muster.cli.verbs:accept", "Permit a held machine to send its data."),
     "deny": ("muster.cli.verbs:deny", "Refuse a New machine."),

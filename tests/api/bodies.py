@@ -44,6 +44,8 @@ BODIES = {
     "/api/v1/tags/{tag}": {"comment": "c", "kind": "expression", "definition": "virtual"},
     "/api/v1/tags/{tag}/machines": {"add": ["web-1"], "remove": ["web-2"]},
     "/api/v1/machines/{reference}/notes": {"text": "the fan rattles"},
+    "/api/v1/machines/{reference}/split": {"macs": [MAC], "uuid": UUID},
+    "/api/v1/clashes/{clash}/decide": {"decision": "same", "keep": "web-1"},
 }
 MAKES = ("/api/v1/tags/{tag}", "/api/v1/tags/{tag}/machines")
 """What is not there is made."""
@@ -82,4 +84,8 @@ UNKNOWN = {
     "/api/v1/machines/{reference}/tags": "reference",
     "/api/v1/machines/{reference}/notes": "reference",
     "/api/v1/notes/{note}": "note",
+    "/api/v1/machines/{reference}/split": "reference",
+    "/api/v1/clashes/{clash}": "clash",
+    "/api/v1/clashes/{clash}/decide": "clash",
+    "/api/v1/clashes/{clash}/undo": "clash",
 }

@@ -30,6 +30,7 @@ class Door:
             "name": "00-maas-01-lshw",
             "tag": "spare",
             "note": "1",
+            "clash": "1",
             "nonce": desk.boot(mac="52:54:00:12:34:99"),
             "sha256": "0" * 64,
         }
@@ -119,6 +120,8 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/api/v1/scripts": ("source",),
         "/api/v1/scripts/lint": ("source",),
         "/api/v1/machines/{reference}/notes": ("text",),
+        "/api/v1/machines/{reference}/split": ("macs",),
+        "/api/v1/clashes/{clash}/decide": ("decision",),
     }
     for method, path in gate.with_body():
         for name in needed.get(path, ()):
@@ -231,7 +234,7 @@ def test_a_backslash_before_u0000_is_text_like_any_other(door: Door) -> None:
     assert "DNS label" in refused(answer, status=409)
 
 
-INTEGERS = ("runs", "results", "notes")
+INTEGERS = ("runs", "results", "notes", "clashes")
 
 
 def test_a_nul_in_a_path_or_query_is_refused(door: Door) -> None:

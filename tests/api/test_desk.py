@@ -135,6 +135,20 @@ def people_s_sayings(tour: Tour, words: dict[str, str]) -> None:
     tour.good("DELETE", "/api/v1/notes/{note}", 204, words={"note": note["id"]})
 
 
+def people_s_decisions(tour: Tour, words: dict[str, str]) -> None:
+    other = "52:54:00:12:34:77"
+    tour.desk.client.get("/boot/ipxe", params={"mac": other, "uuid": UUID, "serial": "X"})
+    clash = {"clash": tour.good("GET", "/api/v1/clashes").json()[0]["id"]}
+    assert tour.good("GET", "/api/v1/clashes/{clash}", words=clash).json()["sides"]
+    same = {"decision": "same", "keep": words["reference"]}
+    tour.good("POST", "/api/v1/clashes/{clash}/decide", words=clash, json=same)
+    made = tour.good("POST", "/api/v1/machines/{reference}/split", 201, words=words,
+                     json={"macs": [other]}).json()  # fmt: skip
+    split = {"clash": tour.desk.get("/clashes?decided=true")[0]["id"]}
+    tour.good("POST", "/api/v1/clashes/{clash}/undo", words=split)
+    assert tour.desk.ask("GET", f"/machines/{made['id']}").status_code == 404
+
+
 def people_s_verbs(tour: Tour, words: dict[str, str]) -> None:
     machine = "/api/v1/machines/{reference}"
     tour.good("POST", machine + "/accept", words=words)
@@ -159,6 +173,7 @@ def test_every_endpoint_of_the_document_answers_a_good_request(desk: Desk) -> No
     people_s_scripts(tour)
     people_s_judgement(tour, words)
     people_s_sayings(tour, words)
+    people_s_decisions(tour, words)
     people_s_verbs(tour, words)
     with desk.store.read() as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM machines").scalar() == 0

@@ -41,7 +41,7 @@ class Rack:
         return enlist.plan_boot(self.store, self.policy, caller, self.now(), **words)
 
     def say_hello(self, nonce: str, **words) -> Welcome:
-        words = {"uuid": UUID, "serial": "SN1", "macs": [MAC]} | words
+        words = {"uuid": UUID, "serial": "SN1", "board_serial": "", "macs": [MAC]} | words
         return enlist.hello(self.store, self.policy, self.hello(nonce, **words), self.now())
 
     def arrive(self, **words) -> tuple[BootPlan, Welcome]:

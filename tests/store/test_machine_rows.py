@@ -5,7 +5,7 @@ import pytest
 
 from muster.machine.identity import Claim, Known
 from muster.machine.states import State
-from muster.store import boots, events, machines, people, runs
+from muster.store import boots, clashes, events, machines, people, runs
 from muster.store.engine import Conflict, Missing, Store
 from muster.store.machines import Machine
 
@@ -179,18 +179,19 @@ def test_a_boot_comes_back_with_its_timeline(store: Store, now: datetime) -> Non
 def test_a_clash_keeps_its_evidence_until_it_is_decided(store: Store, now: datetime) -> None:
     with store.write() as tx:
         boots.add(tx, "b1", phase="agent", phase_at=now, started_at=now)
-        boots.add_clash(
-            tx, boot_id="b1", at=now, machines=["a", "b"], because="two", evidence={"uuid": UUID}
-        )
+        words = {"machines": ["a", "b"], "because": "two", "evidence": {"uuid": UUID}}
+        number = clashes.add(tx, boot="b1", now=now, contested=[("uuid", UUID)], **words)
     with store.read() as tx:
-        (clash,) = boots.clashes_because(tx, "two")
+        (clash,) = clashes.because(tx, "two")
         assert (clash.machines, clash.because, clash.evidence) == (
             ["a", "b"],
             "two",
             {"uuid": UUID},
         )
-        assert boots.some_clashes(tx) == [clash]
-        assert boots.clashes_because(tx, "three") == []
+        assert clashes.some(tx) == [clash]
+        assert clashes.find(tx, number) == clash
+        assert clash.contested == [["uuid", UUID]]
+        assert clashes.because(tx, "three") == []
 
 
 def test_a_user_is_found_by_a_key_until_it_is_revoked(store: Store, now: datetime) -> None:

@@ -12,6 +12,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
 from muster.api import (
+    clashes,
     history,
     hosts,
     images,
@@ -53,6 +54,7 @@ def router() -> Router:
             *power.ROUTES,
             *hosts.ROUTES,
             *journal.ROUTES,
+            *clashes.ROUTES,
             *people.ROUTES,
             *images.ROUTES,
             *schemas.ROUTES,

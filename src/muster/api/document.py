@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from muster.api.clashes import Deciding, Splitting
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials
@@ -61,6 +62,7 @@ _MESSAGES: dict[str, type] = {
     "Chosen": Chosen,
     "Commissioning": Commissioning,
     "Credentials": Credentials,
+    "Deciding": Deciding,
     "Denial": Denial,
     "Evidence": Evidence,
     "Hello": Hello,
@@ -70,6 +72,7 @@ _MESSAGES: dict[str, type] = {
     "Nic": Nic,
     "PhaseReport": PhaseReport,
     "Saying": Saying,
+    "Splitting": Splitting,
     "Tagging": Tagging,
     "Upload": Upload,
     "Writing": Writing,

@@ -136,12 +136,13 @@ def _version(tx: Tx, machine: Machine, version: int) -> Version:
 
 
 def _before(tx: Tx, machine: Machine, after: Version) -> Version:
-    if after.version == 1:
+    older = versions.some(tx, machine.id, limit=1, before=after)
+    if not older:
         raise Missing(
-            f"{machine.name} has no resources document before version 1:"
+            f"{machine.name} has no resources document before version {after.version}:"
             " commission it again to compare"
         )
-    return versions.find(tx, machine.id, after.version - 1)
+    return older[0]
 
 
 def _elsewhere(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened and is happening: boots, runs, results, raw outputs, events, clashes."""
+"""What happened and is happening: boots, runs, results, raw outputs, events."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -10,7 +10,6 @@ from litestar.params import Parameter
 from muster.api import shapes
 from muster.api.shapes import BootShown, ResultShown, RunShown
 from muster.store import boots, events, runs
-from muster.store.boots import ClashRow
 from muster.store.engine import Store
 from muster.store.events import Event
 from muster.store.people import User
@@ -107,13 +106,6 @@ def list_events(
         return events.some(tx, machine=machine, kind=kind, after=after, limit=limit)
 
 
-@get("/clashes", sync_to_thread=True)
-def list_clashes(store: Store, user: User) -> list[ClashRow]:
-    """Machines that claim what another record has; each waits for a person."""
-    with store.read() as tx:
-        return boots.some_clashes(tx)
-
-
 ROUTES = [
     list_boots,
     show_boot,
@@ -121,5 +113,4 @@ ROUTES = [
     show_result,
     result_output,
     list_events,
-    list_clashes,
 ]

@@ -8,12 +8,13 @@ a record in state New and reads the machine, no more.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from muster.lifecycle import clashes, records, secrets, tags
 from muster.lifecycle import runs as run_verbs
-from muster.lifecycle import secrets, tags
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import begin, in_loader, reach
-from muster.machine import identity, names
+from muster.machine import evidence as weights
+from muster.machine import identity
 from muster.machine.facts import line
 from muster.machine.identity import Claim, Clash, Same, Verdict, usable_mac
 from muster.machine.phases import Phase, Purpose
@@ -58,7 +59,7 @@ def plan_boot(
     mac = usable_mac(caller.mac)
     with store.write() as tx:
         store.one_at_a_time(tx)
-        claim = identity.claim(caller.uuid, caller.serial, [caller.mac])
+        claim = clashes.claim_of(tx, caller.uuid, caller.serial, [caller.mac])
         verdict = identity.match(claim, machines.candidates(tx, claim))
         purpose, reason, machine = _decide(tx, policy, verdict)
         if refusal and purpose != Purpose.LOCAL:
@@ -87,7 +88,7 @@ def plan_boot(
         events.add(tx, now, "boot.answer", message, machine=machine, boot=boot.id)
         if isinstance(verdict, Clash):
             said = {"uuid": line(caller.uuid)[:64], "serial": line(caller.serial)[:256], "mac": mac}
-            _keep_clash(tx, boot, verdict, said, now)
+            clashes.keep(tx, boot.id, verdict, said, now)
     return BootPlan(boot.id, purpose, reason, nonce)
 
 
@@ -153,52 +154,39 @@ def _boot_of(tx: Tx, message: Hello, now: datetime) -> Boot:
 
 def _identify(tx: Tx, boot: Boot, message: Hello, now: datetime) -> Machine | Clash:
     evidence = message.evidence
-    claim = identity.claim(
+    claim = clashes.claim_of(
+        tx,
         evidence.uuid,
         evidence.serial,
         [nic.mac for nic in evidence.nics],
-        usb=[nic.mac for nic in evidence.nics if nic.bus == "usb"],
+        usb=tuple(nic.mac for nic in evidence.nics if nic.bus == "usb"),
     )
     verdict = identity.match(claim, machines.candidates(tx, claim))
     if isinstance(verdict, Clash):
-        _keep_clash(tx, boot, verdict, to_plain(evidence), now)
+        clashes.keep(tx, boot.id, verdict, to_plain(evidence), now)
         return verdict
     if isinstance(verdict, Same):
         machine = machines.find(tx, verdict.machine)
         _learn(tx, machine, claim, message, now)
+        _notice(tx, machine, boot, message, now)
         return machines.find(tx, machine.id)
-    machine = _new_machine(tx, claim, message, now)
-    machines.add(tx, machine)
+    machine = records.new(
+        tx, claim, now, why="; ".join(("enlisted itself", *claim.notes)),
+        vendor=evidence.vendor, product=evidence.product,
+        architecture=message.architecture, firmware=message.firmware,
+    )  # fmt: skip
     machines.learn_macs(tx, machine.id, _named(claim, message))
     told = f"{machine.name} enlisted itself: {verdict.because}"
     events.add(tx, now, "machine.enlisted", told, machine=machine.id, boot=boot.id)
+    _notice(tx, machine, boot, message, now)
     return machine
 
 
-def _new_machine(tx: Tx, claim: Claim, message: Hello, now: datetime) -> Machine:
-    name = names.from_number(secrets.random_number())
-    while machines.name_taken(tx, name):
-        name = f"{names.from_number(secrets.random_number())}-{secrets.new_id(4)}"
-    return Machine(
-        id=secrets.new_id(8),
-        name=name,
-        state=State.NEW,
-        state_reason="; ".join(("enlisted itself", *claim.notes)),
-        uuid=claim.uuid,
-        serial=claim.serial,
-        vendor=message.evidence.vendor,
-        product=message.evidence.product,
-        architecture=message.architecture,
-        firmware=message.firmware,
-        permitted=False,
-        denied_reason="",
-        surveyed_at=None,
-        summary={},
-        power_driver="manual",
-        power_parameters={},
-        created_at=now,
-        updated_at=now,
-    )
+def _notice(tx: Tx, machine: Machine, boot: Boot, message: Hello, now: datetime) -> None:
+    """Weaker evidence than UUID and MACs, which other records may have too."""
+    said = message.evidence
+    found = weights.told("", said.serial, said.vendor, said.product, said.board_serial)
+    clashes.notice(tx, machine.id, found, now, boot=boot.id)
 
 
 def _learn(tx: Tx, machine: Machine, claim: Claim, message: Hello, now: datetime) -> None:
@@ -220,21 +208,6 @@ def _learn(tx: Tx, machine: Machine, claim: Claim, message: Hello, now: datetime
 def _named(claim: Claim, message: Hello) -> dict[str, str]:
     macs = {usable_mac(nic.mac): nic.name for nic in message.evidence.nics}
     return {mac: name for mac, name in macs.items() if mac in claim.macs}
-
-
-def _keep_clash(tx: Tx, boot: Boot, clash: Clash, evidence: object, now: datetime) -> None:
-    """Once for the same evidence, however often the machine tries again."""
-    if any(told.evidence == evidence for told in boots.clashes_because(tx, clash.because)):
-        return
-    boots.add_clash(
-        tx,
-        boot_id=boot.id,
-        at=now,
-        machines=list(clash.machines),
-        because=clash.because,
-        evidence=evidence,
-    )
-    events.add(tx, now, "machine.clash", clash.because, boot=boot.id)
 
 
 def _permit(tx: Tx, policy: Policy, boot: Boot, machine: Machine, now: datetime) -> Welcome:

@@ -9,8 +9,8 @@ import base64
 import binascii
 from datetime import datetime
 
+from muster.lifecycle import aftermath, secrets
 from muster.lifecycle import runs as run_verbs
-from muster.lifecycle import secrets, tags
 from muster.lifecycle.plan import GOOD
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
@@ -151,7 +151,7 @@ def _finished(tx: Tx, boot: Boot, run: Run, result: Result, event: Event, now: d
         ended_at=now,
     )
     read = verdict.state in ("passed", "degraded")
-    tags.after_script(tx, run.machine_id, result.name, verdict.tags, now, read=read)
+    aftermath.of_script(tx, run.machine_id, result.name, verdict.tags, now, read=read, boot=boot.id)
     status = "done" if verdict.state in GOOD else "failed"
     detail = f"{_called(result)} {verdict.state.replace('_', ' ')} in {event.runtime_s:.1f} s"
     told = f"{detail}{': ' if verdict.reason else ''}{verdict.reason}"

@@ -8,21 +8,25 @@ reason; it never makes a request fail or loses a report.
 import hashlib
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from muster.lifecycle.readings import READERS, Unreadable
 from muster.machine import facts as facts_of
+from muster.machine.evidence import of_document
 from muster.machine.parts import known_kinds, parts
 from muster.machine.tagging import automatic
-from muster.store import findings, hardware, machines, runs, stays
+from muster.store import findings, hardware, machines, runs, stays, versions
 from muster.store.engine import Tx
 from muster.store.runs import Result, Run
-from muster.wire.resources import BadDocument, read_document, summary
+from muster.wire.resources import BadDocument, Document, Summary, read_document, summary
 
 RESOURCES = "50-maas-01-commissioning"
 LSHW = "00-maas-01-lshw"
 VIRTUALITY = "00-maas-02-virtuality"
 AUTOMATIC = "automatic"
-"""Beside the facts that conditions ask for: the tags that the hardware gives itself."""
+EVIDENCE = "evidence"
+"""Beside the facts that conditions ask for: the tags that the hardware gives itself, and what
+identifies the machine."""
 
 
 def read(tx: Tx, run: Run, result: Result, now: datetime) -> str:
@@ -44,8 +48,7 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     raw = runs.output(tx, result.id, stream="stdout")
     try:
         document = read_document(raw)
-        told, facts = summary(document), facts_of.read(document)
-        facts[AUTOMATIC] = automatic(document)
+        told, facts = _read(document)
     except BadDocument as error:
         return str(error)
     runs.add_document(
@@ -56,8 +59,28 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
         sha256=hashlib.sha256(raw).hexdigest(),
         body=raw,
     )
-    machines.update(tx, run.machine_id, summary=asdict(told), updated_at=now)
-    hardware.keep(tx, run.machine_id, facts)
+    _keep(tx, run.machine_id, told, facts, now)
     name = machines.find(tx, run.machine_id).name
     stays.record(tx, run.machine_id, name, parts(document), known_kinds(document), now)
     return ""
+
+
+def again(tx: Tx, machine: str, now: datetime) -> None:
+    """The record from its newest document, after documents came or went."""
+    newest = versions.some(tx, machine, limit=1)
+    if not newest:
+        return
+    told, facts = _read(read_document(versions.body(tx, newest[0])))
+    _keep(tx, machine, told, facts, now)
+
+
+def _read(document: Document) -> tuple[Summary, dict[str, Any]]:
+    facts = facts_of.read(document)
+    facts[AUTOMATIC] = automatic(document)
+    facts[EVIDENCE] = {kind: sorted(values) for kind, values in of_document(document).items()}
+    return summary(document), facts
+
+
+def _keep(tx: Tx, machine: str, told: Summary, facts: dict[str, Any], now: datetime) -> None:
+    machines.update(tx, machine, summary=asdict(told), updated_at=now)
+    hardware.keep(tx, machine, facts)

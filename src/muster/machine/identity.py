@@ -7,8 +7,8 @@ person decides.
 """
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 _UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 _MAC = re.compile(r"^[0-9a-f]{2}(:[0-9a-f]{2}){5}$")
@@ -76,10 +76,14 @@ class New:
 
 @dataclass(frozen=True)
 class Clash:
-    """The claim contradicts what is on record of `machines`; a person decides."""
+    """The claim contradicts what is on record of `machines`; a person decides.
+
+    `contested` are the (kind, value) pairs that the claim and these records both have.
+    """
 
     machines: tuple[str, ...]
     because: str
+    contested: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 Verdict = Same | New | Clash
@@ -131,8 +135,34 @@ def claim(uuid: str, serial: str, macs: list[str], *, usb: Collection[str] = ())
     return Claim(clean, usable_serial(serial), usable, tuple(notes[:_NOTES]))
 
 
+def without(claim: Claim, ignored: Mapping[tuple[str, str], int]) -> Claim:
+    """The claim without what people called not identifying, with a note for each.
+
+    `ignored`: the number of the decision by ("uuid" or "mac", value).
+    """
+    notes = [*claim.notes]
+    uuid = claim.uuid
+    if decision := ignored.get(("uuid", uuid)):
+        notes.append(f"hardware UUID {uuid} is on several machines (decision {decision})")
+        uuid = ""
+    apart = {mac: ignored["mac", mac] for mac in sorted(claim.macs) if ("mac", mac) in ignored}
+    notes += [f"MAC {mac} is on several machines (decision {n})" for mac, n in apart.items()]
+    return replace(claim, uuid=uuid, macs=claim.macs - set(apart), notes=tuple(notes[:_NOTES]))
+
+
 def match(claim: Claim, known: list[Known]) -> Verdict:
     """Compare a claim with every record that shares its UUID or one of its MACs."""
+    verdict = _match(claim, known)
+    if not isinstance(verdict, Clash):
+        return verdict
+    involved = [k for k in known if k.id in verdict.machines]
+    contested = [("uuid", claim.uuid)] if any(k.uuid == claim.uuid for k in involved) else []
+    theirs = frozenset().union(*(k.macs for k in involved))
+    contested += [("mac", mac) for mac in sorted(claim.macs & theirs)]
+    return replace(verdict, contested=tuple(pair for pair in contested if pair[1]))
+
+
+def _match(claim: Claim, known: list[Known]) -> Verdict:
     known = sorted(known, key=lambda k: k.id)
     by_uuid = [k for k in known if claim.uuid and k.uuid == claim.uuid]
     by_mac = [k for k in known if claim.macs & k.macs]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from muster.store.engine import Missing, Tx
 from muster.store.rows import all_to, to
-from muster.store.schema import boots, clashes, marks
+from muster.store.schema import boots, marks
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,6 @@ class Mark:
     phase: str
     status: str
     detail: str
-
-
-@dataclass(frozen=True)
-class ClashRow:
-    """A contradiction that waits for a person, or was decided."""
-
-    id: int
-    boot_id: str
-    at: datetime
-    machines: list[str]
-    because: str
-    evidence: dict[str, Any]
-    decided_at: datetime | None
-    decision: str
 
 
 def add(tx: Tx, boot: str, **values: Any) -> None:
@@ -181,20 +167,3 @@ def timeline(tx: Tx, ids: list[str]) -> dict[str, list[Mark]]:
     for line in all_to(Mark, tx.execute(query)):
         found[line.boot_id].append(line)
     return found
-
-
-def add_clash(tx: Tx, **values: Any) -> None:
-    """A contradiction, kept with the evidence that made it."""
-    tx.execute(clashes.insert().values(decision="", decided_at=None, **values))
-
-
-def clashes_because(tx: Tx, because: str) -> list[ClashRow]:
-    """The undecided clashes with this reason."""
-    query = sa.select(clashes).where(clashes.c.because == because, clashes.c.decided_at.is_(None))
-    return all_to(ClashRow, tx.execute(query))
-
-
-def some_clashes(tx: Tx, *, limit: int = 100) -> list[ClashRow]:
-    """Undecided clashes, newest first."""
-    query = sa.select(clashes).where(clashes.c.decided_at.is_(None)).order_by(clashes.c.id.desc())
-    return all_to(ClashRow, tx.execute(query.limit(limit)))

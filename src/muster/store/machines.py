@@ -153,6 +153,18 @@ def learn_macs(tx: Tx, machine: str, named: dict[str, str]) -> list[str]:
     return sorted(mac for mac, who in owner.items() if who != machine)
 
 
+def move_mac(tx: Tx, mac: str, source: str, target: str) -> bool:
+    """From one record to another, by a person's decision; False when `source` has it not."""
+    where = sa.and_(macs.c.mac == mac, macs.c.machine_id == source)
+    return tx.execute(macs.update().where(where).values(machine_id=target)).rowcount > 0
+
+
+def forget_macs(tx: Tx, machine: str, some_macs: Sequence[str]) -> None:
+    """Take MACs from a record; they are on none then."""
+    where = sa.and_(macs.c.machine_id == machine, macs.c.mac.in_(some_macs))
+    tx.execute(macs.delete().where(where))
+
+
 def update(tx: Tx, machine: str, **values: Any) -> None:
     """Change columns of one record."""
     tx.execute(machines.update().where(machines.c.id == machine).values(values))

@@ -235,6 +235,9 @@ def output(tx: Tx, result: int, *, stream: str = "combined", offset: int = 0) ->
 
 
 def add_document(tx: Tx, **values: Any) -> None:
-    """A version of the inventory; `body` is compressed here."""
+    """A version of the inventory; `body` is compressed here. The caller has locked the machine."""
+    newest = sa.select(sa.func.max(documents.c.version))
+    last = tx.execute(newest.where(documents.c.machine_id == values["machine_id"])).scalar_one()
+    values["version"] = (last or 0) + 1
     values["body"] = zstandard.ZstdCompressor(level=3).compress(values["body"])
     tx.execute(documents.insert().values(values))

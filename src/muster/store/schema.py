@@ -126,19 +126,6 @@ marks = sa.Table(
     sa.Column("detail", sa.Text, nullable=False, default=""),
 )
 
-clashes = sa.Table(
-    "clashes",
-    metadata,
-    sa.Column("id", _big, primary_key=True, autoincrement=True),
-    sa.Column("boot_id", _id, sa.ForeignKey("boots.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("at", Utc, nullable=False),
-    sa.Column("machines", sa.JSON, nullable=False),
-    sa.Column("because", sa.Text, nullable=False),
-    sa.Column("evidence", sa.JSON, nullable=False),
-    sa.Column("decided_at", Utc, nullable=True),
-    sa.Column("decision", sa.String(32), nullable=False, default=""),
-)
-
 runs = sa.Table(
     "runs",
     metadata,
@@ -253,6 +240,8 @@ documents = sa.Table(
     metadata,
     sa.Column("id", _big, primary_key=True, autoincrement=True),
     _machine_key(),
+    # Counts a machine's documents and stays, whatever comes or goes beside it.
+    sa.Column("version", sa.Integer, nullable=False, default=0, server_default="0"),
     sa.Column("result_id", _big, nullable=False),
     sa.Column("taken_at", Utc, nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),

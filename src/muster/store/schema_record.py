@@ -57,3 +57,43 @@ notes = sa.Table(
     sa.Column("author", sa.String(64), nullable=False),
     sa.Column("text", sa.Text, nullable=False),
 )
+
+# What identifies a machine beside its MACs, which have a table with one owner each.
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("value", sa.String(800), primary_key=True),
+    _machine(primary_key=True),
+    sa.Index("ix_evidence_machine_id", "machine_id"),
+)
+
+# A person said that several machines have it.
+ignored_evidence = sa.Table(
+    "ignored_evidence",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("value", sa.String(800), primary_key=True),
+    sa.Column("clash_id", _big, nullable=False, index=True),
+)
+
+# No foreign keys: what was decided stays told.
+clashes = sa.Table(
+    "clashes",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column("boot_id", _id, nullable=True),
+    sa.Column("at", Utc, nullable=False),
+    # Ids of the records, names in `because`.
+    sa.Column("machines", sa.JSON, nullable=False),
+    sa.Column("because", sa.Text, nullable=False),
+    sa.Column("evidence", sa.JSON, nullable=False),
+    # [kind, value] pairs that are claimed twice.
+    sa.Column("contested", sa.JSON, nullable=False, default=list, server_default="[]"),
+    sa.Column("decided_at", Utc, nullable=True, index=True),
+    sa.Column("decision", sa.String(32), nullable=False, default=""),
+    sa.Column("decided_by", sa.String(64), nullable=False, default="", server_default=""),
+    sa.Column("kept", _id, nullable=False, default="", server_default=""),
+    # What undoing it needs; lifecycle.clashes knows its shape.
+    sa.Column("journal", sa.JSON(none_as_null=True), nullable=True),
+)

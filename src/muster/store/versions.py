@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The versions of a machine's inventory document: the first is 1."""
+"""The versions of a machine's inventory document: the first is 1, and a number stays.
+
+After two records became one, the other's documents have the numbers behind this one's.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +17,7 @@ from muster.store.schema import documents
 
 @dataclass(frozen=True)
 class Version:
-    """`version` counts a machine's documents; `sha256` is of the bytes that it sent."""
+    """`sha256` is of the bytes that the machine sent."""
 
     version: int
     id: int
@@ -23,23 +26,20 @@ class Version:
     sha256: str
 
 
-def _numbered(machine: str) -> sa.Subquery:
-    number = sa.func.row_number().over(order_by=documents.c.id).label("version")
-    kept = (documents.c.id, documents.c.result_id, documents.c.taken_at, documents.c.sha256)
-    return sa.select(number, *kept).where(documents.c.machine_id == machine).subquery()
-
-
-def some(tx: Tx, machine: str, *, limit: int) -> list[Version]:
-    """Newest first."""
-    found = _numbered(machine)
-    query = sa.select(found).order_by(found.c.id.desc()).limit(limit)
-    return all_to(Version, tx.execute(query))
+def some(tx: Tx, machine: str, *, limit: int, before: Version | None = None) -> list[Version]:
+    """Newest first; older than `before`."""
+    query = sa.select(documents).where(documents.c.machine_id == machine)
+    order = (documents.c.taken_at.desc(), documents.c.id.desc())
+    if before is not None:
+        when = sa.tuple_(documents.c.taken_at, documents.c.id)
+        query = query.where(when < sa.tuple_(before.taken_at, before.id))
+    return all_to(Version, tx.execute(query.order_by(*order).limit(limit)))
 
 
 def find(tx: Tx, machine: str, version: int) -> Version:
     """By its number; raises Missing."""
-    found = _numbered(machine)
-    row = to(Version, tx.execute(sa.select(found).where(found.c.version == version)).first())
+    query = sa.select(documents).where(documents.c.machine_id == machine)
+    row = to(Version, tx.execute(query.where(documents.c.version == version)).first())
     if row is None:
         raise Missing(f"the machine has no version {version} of its resources document")
     return row
