@@ -110,6 +110,7 @@ def resources() -> bytes:
 
 
 OUTPUTS = {
+    "30-maas-01-bmc-config": b'{"kind": "none"}',
     "00-maas-01-lshw": b'<list><node id="host" class="system"/></list>',
     "00-maas-02-virtuality": b"none\n",
     "00-maas-05-dhcp-unconfigured-ifaces": b"{}",

@@ -234,7 +234,7 @@ def test_a_backslash_before_u0000_is_text_like_any_other(door: Door) -> None:
     assert "DNS label" in refused(answer, status=409)
 
 
-INTEGERS = ("runs", "results", "notes", "clashes")
+INTEGERS = ("runs", "results", "notes", "clashes", "{result}")
 
 
 def test_a_nul_in_a_path_or_query_is_refused(door: Door) -> None:

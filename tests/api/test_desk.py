@@ -47,6 +47,8 @@ def machine_s_side(tour: Tour) -> str:
     item = welcome["scripts"][0]
     body = tour.good("GET", "/agent/scripts/{sha256}", words=item, token=token)
     assert hashlib.sha256(body.content).hexdigest() == item["sha256"]
+    secret = tour.good("GET", "/agent/secrets/{result}", words=item, token=token)
+    assert secret.json() == {}, "nothing was asked to be configured"
     told = story(welcome, document=resources())
     ack = tour.good("POST", "/agent/events", json={"events": told}, token=token).json()
     assert ack["seq"] == len(told)

@@ -65,6 +65,7 @@ def board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeBmc]:
     os.close(fake.write)
 
 
+Answer = tuple[tuple[int, ...], bytes]
 DEVICE_ID = bytes.fromhex("00" + "2001824502bfa20200000100000000")
 
 
@@ -138,3 +139,30 @@ def test_a_device_that_cannot_be_opened_is_a_complaint(
     monkeypatch.setattr(ipmi, "DEVICES", ("/dev/no-such-bmc",))
     found = bmc.probe(trees.plant(tmp_path, {"/dev/no-such-bmc": ""}))
     assert [complaint.reason for complaint in found.errors] == ["No such file or directory"]
+
+
+def test_the_bmc_s_ipv6_addresses_are_those_in_use(board: FakeBmc, tmp_path: Path) -> None:
+    def address(number: int, selector: int, source: int, last: int, status: int) -> Answer:
+        raw = bytes.fromhex("fd00" + "00" * 13) + bytes([last])
+        key = (0x0C, 0x02, 1, number, selector, 0)
+        return key, bytes((0, 0x11, selector, source)) + raw + bytes((64, status))
+
+    board.answers = {
+        (0x06, 0x01): DEVICE_ID,
+        (0x06, 0x42, 1): bytes((0, 1, 4, 1)),
+        **dict(
+            [
+                lan(51, 2),
+                lan(55, 3, 2, 0),
+                address(56, 0, 0x80, 9, 0),
+                address(56, 1, 0x00, 10, 0),
+                address(56, 2, 0x80, 11, 2),
+                address(59, 0, 0x01, 12, 0),
+                address(59, 1, 0x02, 0, 0),
+            ]
+        ),
+    }
+    found = bmc.probe(tmp_path)
+    assert found.lan == [BmcLan(channel=1, ipv6=["fd00::9/64", "fd00::c/64", "fd00::/64"])]
+    board.answers |= dict([lan(51, 0)])
+    assert bmc.probe(tmp_path).lan == [BmcLan(channel=1)]

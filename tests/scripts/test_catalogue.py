@@ -24,6 +24,7 @@ NAMES = [
     "00-maas-05-dhcp-unconfigured-ifaces",
     "00-maas-06-get-fruid-api-data",
     "00-maas-08-serial-ports",
+    "30-maas-01-bmc-config",
     "40-maas-01-network-interfaces",
     "50-maas-01-commissioning",
     "99-maas-01-capture-lldp",

@@ -26,6 +26,8 @@ GRACE = 1.5
 DRAIN = 1.0
 """Seconds for output that is still in the pipe after the script's end."""
 
+_SECRET = ".secret"
+
 _TICK = 0.25
 """Seconds within which an abort is seen."""
 
@@ -63,12 +65,15 @@ class Runner:
     aborted: threading.Event = field(default_factory=threading.Event)
     began: Callable[[int, int], None] = lambda result, pid: None
 
-    def run(self, item: ScriptItem, body: bytes) -> Outcome:
-        """Run to the end, whatever the script does."""
+    def run(self, item: ScriptItem, body: bytes, secret: bytes = b"") -> Outcome:
+        """Run to the end, whatever the script does.
+
+        `secret` reaches it by a file that only root reads and that goes with the script.
+        """
         began = time.monotonic()
         home = self.folder / f"{item.name}.{item.result}"
         try:
-            _prepare(home, body)
+            _prepare(home, body, secret)
             before = commands(item.packages, home)
         except (OSError, Unfit) as error:
             return Outcome("exited", 127, 0.0, f"cannot be started: {error}")
@@ -114,6 +119,7 @@ class Runner:
             "OUTPUT_STDOUT_PATH": str(home / "stdout"),
             "OUTPUT_STDERR_PATH": str(home / "stderr"),
             "DOWNLOAD_PATH": str(home),
+            "MUSTER_SECRET_FILE": str(home / _SECRET),
             "RUNTIME": str(int(item.runtime_s or item.timeout_s)),
             "HAS_STARTED": str(item.has_started),
             orphans.MARK: f"{self.mark}.{item.result}",
@@ -172,7 +178,7 @@ class Runner:
                 left -= len(data)
 
 
-def _prepare(home: Path, body: bytes) -> None:
+def _prepare(home: Path, body: bytes, secret: bytes) -> None:
     # What an agent that died left there is not this script's.
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -180,6 +186,8 @@ def _prepare(home: Path, body: bytes) -> None:
     with _FORK:
         script.write_bytes(body)
     script.chmod(0o700)
+    (home / _SECRET).touch(mode=0o600)
+    (home / _SECRET).write_bytes(secret)
 
 
 def _terminate(process: "subprocess.Popen[bytes]", pump: Pump) -> None:

@@ -185,10 +185,15 @@ class Session:
         if hashlib.sha256(body).hexdigest() != item.sha256:
             self._report(item, Outcome("exited", 127, 0.0, "was changed on its way here"))
             return
+        try:
+            secret = self._secret(item)
+        except (Refused, Unreachable) as error:
+            self._report(item, Outcome("exited", 127, 0.0, f"its secret is refused: {error}"))
+            return
         with self._lock:
             self._keep(running=[*self._kept.running, Running(item.result)])
         self._spool.add(kind="started", result=item.result, uptime_s=time.monotonic())
-        outcome = self._runner.run(item, body)
+        outcome = self._runner.run(item, body, secret)
         say(f"{item.name}: {outcome.how} {outcome.exit_status} in {outcome.runtime_s:.1f} s")
         if item.may_reboot and _goes_down():
             self._stopping.wait(_GOES_DOWN_S)
@@ -199,6 +204,11 @@ class Session:
             outcome.how = "lost"
             outcome.reason = "the machine was shut down while this script ran"
         self._report(item, outcome)
+
+    def _secret(self, item: ScriptItem) -> bytes:
+        if not item.secret:
+            return b""
+        return self._link.until_answered(f"/agent/secrets/{item.result}", stop=self._over)
 
     def _began(self, result: int, pid: int) -> None:
         """Keep which process a result has, for an agent that comes after this one."""

@@ -31,7 +31,8 @@ class Commissioning(Limited):
 
     `scripts` and `tests` are names and tags; no scripts: all but those tagged noauto; tests
     ["none"]: none. `parameters` by script ("*": every) and name. `destroy`: the machine's name
-    again, when a chosen script is destructive.
+    again, when a chosen script is destructive. `skip_bmc_config` leaves the BMC alone altogether;
+    `bmc_config`: make a user for muster in it, or not (without: as the server's settings say).
     """
 
     enable_ssh: bool = False
@@ -39,10 +40,14 @@ class Commissioning(Limited):
     tests: list[str] = limited(most=500, factory=lambda: ["commissioning"])
     parameters: dict[str, dict[str, str]] = field(default_factory=dict)
     destroy: str = limited(most=63, default="")
+    skip_bmc_config: bool = False
+    bmc_config: bool | None = None
 
     def __post_init__(self) -> None:
         """Texts that every database keeps."""
         super().__post_init__()
+        if self.skip_bmc_config and self.bmc_config:
+            raise ValueError("skip_bmc_config: contradicts bmc_config")
         for name, texts in (("scripts", self.scripts), ("tests", self.tests)):
             for text in texts:
                 _check_line(name, text)
@@ -59,7 +64,15 @@ def _check_line(name: str, text: str) -> None:
 
 def _options(data: Commissioning | None) -> Options:
     asked = data or Commissioning()
-    return Options(asked.enable_ssh, asked.scripts, asked.tests, asked.parameters, asked.destroy)
+    told = {None: "", True: "configure", False: "look"}[asked.bmc_config]
+    return Options(
+        asked.enable_ssh,
+        asked.scripts,
+        asked.tests,
+        asked.parameters,
+        asked.destroy,
+        "skip" if asked.skip_bmc_config else told,
+    )
 
 
 @post(PATH + "/commission", status_code=200, sync_to_thread=True, dependencies=role("operator"))

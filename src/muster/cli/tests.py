@@ -23,6 +23,8 @@ def commission(
     test: Words | None = None,
     param: Words | None = None,
     destroy: str = "",
+    bmc_config: bool | None = None,
+    skip_bmc_config: bool = False,
 ) -> int:
     """Accept machines, switch them on, run every commissioning script, then the tests.
 
@@ -44,8 +46,13 @@ def commission(
         [SCRIPT.]NAME=VALUE
     destroy
         The machine's name again, when a chosen test destroys what is on its disks
+    bmc_config
+        Make a user for muster in its BMC, or only look; without: as the server's settings say
+    skip_bmc_config
+        Leave its BMC alone altogether
     """
     body = _choice(script or [], test, param or [], destroy) | {"enable_ssh": enable_ssh}
+    body |= {"skip_bmc_config": skip_bmc_config, "bmc_config": bmc_config}
     return _start([machine, *more], "/commission", body, watch=watch)
 
 

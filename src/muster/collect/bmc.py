@@ -21,6 +21,9 @@ _ASSIGNMENTS = {1: "static", 2: "dhcp", 3: "auto", 4: "host"}
 _APPLICATION, _TRANSPORT = 0x06, 0x0C
 _DEVICE_ID, _SYSTEM_GUID, _CHANNEL_INFO, _LAN_PARAMETERS = 0x01, 0x37, 0x42, 0x02
 _ADDRESS, _SOURCE, _MAC, _NETMASK, _GATEWAY, _VLAN = 3, 4, 5, 6, 12, 20
+# IPMI 2.0 rev. 1.1 with errata 7, table 23-4: which family is on, how many addresses there can be.
+_IPV6_ENABLES, _IPV6_STATUS, _IPV6_STATIC, _IPV6_DYNAMIC = 51, 55, 56, 59
+_IPV6_MOST = 16
 _SOURCES = {1: "static", 2: "dhcp", 3: "bios", 4: "other"}
 _LAN_MEDIUM = 0x04
 _CHANNELS = range(1, 12)
@@ -139,15 +142,16 @@ def _is_lan(device: ipmi.Bmc, channel: int) -> bool:
 
 
 def _read_lan(device: ipmi.Bmc, channel: int) -> BmcLan:
-    def parameter(number: int, size: int) -> bytes:
-        question = bytes([channel, number, 0, 0])
+    def parameter(number: int, size: int, selector: int = 0) -> bytes:
+        question = bytes([channel, number, selector, 0])
         answer = _answer(device, _TRANSPORT, _LAN_PARAMETERS, question)[1:]
         return answer[:size] if len(answer) >= size else b""
 
     return _lan(channel, parameter)
 
 
-def _lan(channel: int, parameter: Callable[[int, int], bytes]) -> BmcLan:
+def _lan(channel: int, parameter: Callable[..., bytes]) -> BmcLan:
+    """`parameter(number, size, selector=0)` is b"" where the BMC has less than `size` bytes."""
     source, vlan = parameter(_SOURCE, 1), parameter(_VLAN, 2)
     tag = int.from_bytes(vlan, "little")
     return BmcLan(
@@ -158,7 +162,24 @@ def _lan(channel: int, parameter: Callable[[int, int], bytes]) -> BmcLan:
         mac=parameter(_MAC, 6).hex(":"),
         source=_SOURCES.get(source[0] & 0x0F, "") if source else "",
         vlan=tag & 0x0FFF if tag & 0x8000 else 0,
+        ipv6=_ipv6(parameter),
     )
+
+
+def _ipv6(parameter: Callable[..., bytes]) -> list[str]:
+    """The static addresses that are enabled, and what SLAAC and DHCPv6 gave."""
+    if parameter(_IPV6_ENABLES, 1)[:1] in (b"", b"\0"):
+        return []
+    found = []
+    room = parameter(_IPV6_STATUS, 3)
+    for number, most in zip((_IPV6_STATIC, _IPV6_DYNAMIC), room, strict=False):
+        for selector in range(min(most, _IPV6_MOST)):
+            told = parameter(number, 20, selector)
+            address, enabled = told[2:18], number == _IPV6_DYNAMIC or told[1:2] >= b"\x80"
+            # The last byte: 0 is active, the others pending, failed, deprecated.
+            if enabled and any(address) and told[19] == 0:
+                found.append(f"{inet_ntop(AF_INET6, address)}/{told[18]}")
+    return found
 
 
 def _quad(raw: bytes) -> str:

@@ -32,7 +32,11 @@ class NoAnswer(Exception):
 
 
 class Refused(Exception):
-    """The BMC answered that it will not: its completion code."""
+    """The BMC answered that it will not; `code` is its completion code, 0 when it gave none."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Bmc:
@@ -58,7 +62,8 @@ class Bmc:
                 break
         if not answer or answer[0]:
             code = f"0x{answer[0]:02x}" if answer else "nothing"
-            raise Refused(f"IPMI command 0x{function:02x} 0x{command:02x}: answered {code}")
+            told = f"IPMI command 0x{function:02x} 0x{command:02x}: answered {code}"
+            raise Refused(told, answer[0] if answer else 0)
         return answer[1:]
 
     def _receive(self, function: int, command: int) -> tuple[int, bytes]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs of a person: accept, deny, commission, abort, delete."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 
 from muster.lifecycle import power, shelf
@@ -22,6 +22,7 @@ class Options:
 
     `scripts` and `tests` are names and tags; no scripts: all but those tagged noauto; tests
     ["none"]: none. `destroy` is the machine's name, said again, when a script is destructive.
+    `bmc_config`: "configure", "look" only, "skip" the script, or "": as the policy says.
     """
 
     enable_ssh: bool = False
@@ -29,6 +30,7 @@ class Options:
     tests: list[str] = field(default_factory=lambda: ["commissioning"])
     parameters: Parameters = field(default_factory=dict)
     destroy: str = ""
+    bmc_config: str = ""
 
 
 def start(
@@ -41,6 +43,9 @@ def start(
     with store.write() as tx:
         machine = machines.find_for_update(tx, reference)
         states.check(State(machine.state), State.COMMISSIONING)
+        if not options.bmc_config:
+            decided = "configure" if policy.bmc_config else "look"
+            options = replace(options, bmc_config=decided)
         offers = _offers(tx, options)
         run = begin(tx, policy, machine, "commission", offers, options, actor=actor, now=now)
         machines.update(tx, machine.id, permitted=True, denied_reason="")
@@ -63,7 +68,10 @@ def _offers(tx: Tx, options: Options) -> list[Offer]:
         enabled = (offer.script for offer in shelf.every(tx) if offer.enabled)
         tests = (script for script in enabled if script.script_type == "testing")
         wanted = [test.name for test in tests if "commissioning" in test.tags]
-    return [*shelf.for_commission(tx, options.scripts), *shelf.for_tests(tx, wanted)]
+    scripts = shelf.for_commission(tx, options.scripts)
+    if options.bmc_config == "skip":
+        scripts = [offer for offer in scripts if "bmc-config" not in offer.script.tags]
+    return [*scripts, *shelf.for_tests(tx, wanted)]
 
 
 def lost(

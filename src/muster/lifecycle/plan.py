@@ -107,6 +107,7 @@ def _owe(tx: Tx, run: int, offer: Offer, given: Parameters, chosen: list[Device]
             "recommission": script.recommission,
             "optional": "optional" in script.tags,
             "built_in": offer.version == 0,
+            "secret": offer.version == 0 and "bmc-config" in script.tags,
             "thresholds": offer.thresholds,
             "results": script.results,
         },
@@ -139,6 +140,7 @@ def _item(result: Result) -> ScriptItem:
         has_started=result.attempts > 0,
         runtime_s=spec.get("runtime_s", 0.0),
         built_in=spec.get("built_in", False),
+        secret=spec.get("secret", False),
     )
 
 

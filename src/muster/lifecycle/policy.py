@@ -33,6 +33,8 @@ class Policy:
     arrive_s: float = 1800
     commission_retries: int = 1
     power_s: float = 180
+    # Whether commissioning makes a user in the machine's BMC unless asked otherwise.
+    bmc_config: bool = False
     power_at_once: int = 100
     power_a_subnet: int = 50
     poll_s: float = 60

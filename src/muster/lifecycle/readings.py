@@ -19,6 +19,7 @@ LIMIT = 8 * 1024 * 1024
 _TEXT_LIMIT = 512
 _ITEMS_LIMIT = 20_000
 _DEPTH_LIMIT = 64
+BMC_KINDS = ("ipmi", "redfish", "moonshot", "wedge", "none")
 
 
 class Unreadable(ValueError):
@@ -51,6 +52,50 @@ def subnets(raw: bytes) -> list[dict[str, Any]]:
         found.append({"interface": _word(nic, "name"), "mac": mac, "link": link,
                       "offers": offers, "ipv6": ipv6})  # fmt: skip
     return found
+
+
+def bmc(raw: bytes) -> dict[str, Any]:
+    """30-maas-01: which BMC, its addresses, what is weak, the user made; see BMC_KINDS."""
+    told = _json(raw)
+    kind = _word(told, "kind")
+    if kind not in BMC_KINDS:
+        raise Unreadable(f"kind: {kind[:40]!r} is none of {', '.join(BMC_KINDS)}")
+    lines = {name: [str(line)[:_TEXT_LIMIT] for line in _plain_list(told, name)[:200]]
+             for name in ("weak", "changed")}  # fmt: skip
+    numbers = {name: _whole(told, name) for name in ("slot", "channel", "password")}
+    words = {name: _word(told, name) for name in ("firmware", "device", "user", "problem")}
+    lan = [{key: one[key] for key in ("channel", "address", "mac", "source", "ipv6") if key in one}
+           for one in _list(told, "lan")]  # fmt: skip
+    addresses = [text for one in lan for text in (one.get("address"), *one.get("ipv6", []))]
+    redfish = [{"address": _word(one, "service_address"), "port": _whole(one, "service_port")}
+               for one in _list(told, "redfish")]  # fmt: skip
+    usable = [host for text in addresses if (host := _bmc_host(text))]
+    return {"kind": kind, "lan": lan, "redfish": redfish, "addresses": usable,
+            **words, **lines, **numbers}  # fmt: skip
+
+
+def _bmc_host(text: object) -> str:
+    """An address that a server may reach: link-local ones are the machine's own."""
+    try:
+        found = ipaddress.ip_interface(str(text)).ip
+    except ValueError:
+        return ""
+    useless = found.is_link_local or found.is_unspecified or found.is_loopback
+    return "" if useless or found.is_multicast else str(found)
+
+
+def _plain_list(told: dict[str, Any], name: str) -> list[Any]:
+    value = told.get(name, [])
+    if not isinstance(value, list):
+        raise Unreadable(f"{name}: is no list")
+    return value
+
+
+def _whole(told: dict[str, Any], name: str) -> int:
+    value = told.get(name, 0)
+    if not isinstance(value, int) or abs(value) > 0xFFFF:
+        raise Unreadable(f"{name}: is no small whole number")
+    return value
 
 
 def _offer(offer: dict[str, Any]) -> dict[str, Any]:
@@ -265,6 +310,7 @@ READERS: dict[str, tuple[str, Reader]] = {
     "00-maas-05-dhcp-unconfigured-ifaces": ("subnets", subnets),
     "00-maas-06-get-fruid-api-data": ("fruid", fruid),
     "00-maas-08-serial-ports": ("serial_ports", serial_ports),
+    "30-maas-01-bmc-config": ("bmc", bmc),
     "40-maas-01-network-interfaces": ("interfaces", interfaces),
     "99-maas-01-capture-lldp": ("lldp", lldp),
     "99-maas-05-kernel-cmdline": ("boot_interface", boot_interface),

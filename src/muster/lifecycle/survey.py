@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from muster.lifecycle import bmc
 from muster.lifecycle.readings import READERS, Unreadable
 from muster.machine import facts as facts_of
 from muster.machine.evidence import of_document
@@ -38,9 +39,13 @@ def read(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     name, reader = READERS[result.name]
     raw = runs.output(tx, result.id, stream="stdout")
     try:
-        findings.put(tx, run.machine_id, name, reader(raw), result=result.id, now=now)
+        told = reader(raw)
     except Unreadable as error:
         return f"its output cannot be read: {error}"
+    before = findings.body(tx, run.machine_id, name)
+    findings.put(tx, run.machine_id, name, told, result=result.id, now=now)
+    if name == "bmc":
+        bmc.claimed(tx, run, told, before, now)
     return ""
 
 

@@ -2,10 +2,11 @@
 """How each machine is switched: driver, parameters, and the secrets among them, sealed at rest."""
 
 from datetime import datetime
+from itertools import chain
 
 from muster.lifecycle.keyring import Keyring
 from muster.power import drivers
-from muster.store import events, hosts, machines, power_states
+from muster.store import bmc_offers, events, hosts, machines, power_states
 from muster.store.engine import Store, Tx
 from muster.store.machines import Machine
 
@@ -75,10 +76,13 @@ def rotate(store: Store, keyring: Keyring, *, actor: str, now: datetime) -> tupl
         of_hosts = hosts.sealed(tx)
         for host, text in of_hosts.items():
             hosts.update(tx, host, secret=keyring.seal(keyring.open(text, of=host), of=host))
+        for machine, text in bmc_offers.sealed(tx).items():
+            again = keyring.seal(keyring.open(text, of=machine), of=machine)
+            bmc_offers.update(tx, machine, sealed=again)
         events.add(tx, now, "secrets.rotated", f"BMC secrets are sealed with {key}", actor=actor)
     with store.write() as tx:
         store.one_at_a_time(tx)
-        left = [*machines.sealed(tx).values(), *hosts.sealed(tx).values()]
-        if all(map(keyring.sealed_with_current, left)):
+        left = [noun.sealed(tx).values() for noun in (machines, hosts, bmc_offers)]
+        if all(map(keyring.sealed_with_current, chain.from_iterable(left))):
             return len(sealed) + len(of_hosts), keyring.forget_old()
     return len(sealed) + len(of_hosts), 0

@@ -2,13 +2,14 @@
 """The routes a machine uses after its kernel: the seed, the packed agent, the agent's protocol."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import MediaType, Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.params import HeaderParameter, Parameter
 
-from muster.lifecycle import enlist, results, timeline
+from muster.lifecycle import bmc, enlist, results, timeline
+from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.phases import Purpose
@@ -43,6 +44,7 @@ def router() -> Router:
             take_events,
             next_plan,
             script,
+            secret,
         ],
         tags=["machines' side"],
     )
@@ -108,6 +110,18 @@ def script(
     """A script of the session's own run."""
     body = results.script(store, _token(authorization), sha256)
     return Response(body, media_type="application/octet-stream")
+
+
+@get("/agent/secrets/{result:int}", media_type=MediaType.JSON, sync_to_thread=True)
+def secret(
+    result: Annotated[int, Parameter(ge=1, le=2**53)],
+    store: Store,
+    keyring: Keyring,
+    now: datetime,
+    authorization: Bearer = "",
+) -> dict[str, Any]:
+    """What a script of the session's own run may know and keeps to itself; {}: nothing."""
+    return bmc.secret(store, keyring, _token(authorization), result, now)
 
 
 def _token(authorization: str) -> str:

@@ -13,7 +13,10 @@ from pathlib import Path
 ROOMS = ("agent", "collect", "wire")
 
 _MAIN = '''\
-"""`python3 -I agent.pyz run [FOLDER]`, `... collect [OPTIONS]` or `... smart TEST DEVICE`."""
+"""`python3 -I agent.pyz run [FOLDER]`, `... collect [OPTIONS]`, `... bmc-config` or
+
+`... smart TEST DEVICE`.
+"""
 import sys
 
 if __name__ == "__main__":
@@ -22,6 +25,8 @@ if __name__ == "__main__":
 
         gc.disable()  # It ends before there is much to collect: 1.5 of a survey's 46 ms.
         from muster.collect.__main__ import main
+    elif sys.argv[1:2] == ["bmc-config"]:
+        from muster.collect.bmcconfig import main
     elif sys.argv[1:2] == ["smart"]:
         from muster.agent.smart import main
     else:

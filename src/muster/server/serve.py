@@ -19,7 +19,7 @@ from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
 from muster.images.library import Library
-from muster.lifecycle import deadlines, people, polling, power, tags, timeline
+from muster.lifecycle import bmcverify, deadlines, people, polling, power, tags, timeline
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
 from muster.server import segment as segments
@@ -60,6 +60,7 @@ def policy_of(settings: Settings, url: str) -> Policy:
         arrive_s=settings.arrive_s,
         commission_retries=settings.commission_retries,
         power_s=settings.power_s,
+        bmc_config=settings.bmc_config == "on",
         power_at_once=settings.power_at_once,
         power_a_subnet=settings.power_a_subnet,
         poll_s=settings.poll_s,
@@ -116,6 +117,7 @@ async def _serve(settings: Settings) -> None:
         tasks = [
             asyncio.create_task(power.work(switchboard)),
             asyncio.create_task(polling.work(switchboard)),
+            asyncio.create_task(_every(1.0, lambda: bmcverify.verify(switchboard))),
             asyncio.create_task(
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),

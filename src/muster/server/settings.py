@@ -17,6 +17,7 @@ DEFAULT_FILE = Path("/etc/muster/muster.toml")
 CHOICES = {
     "dhcp": ("own", "proxy", "none"),
     "enlist": ("accept", "hold", "deny"),
+    "bmc_config": ("off", "on"),
     "log": ("console", "json"),
 }
 
@@ -62,6 +63,9 @@ class Settings:
         1, "times that a machine lost while commissioning is started anew", least=0
     )
     power_s: float = _setting(180.0, "seconds for a power action to succeed")
+    bmc_config: str = _setting(
+        "off", "commissioning makes a user for muster in a machine's BMC: on or off"
+    )
     power_at_once: int = _setting(100, "BMCs that are switched at once")
     power_a_subnet: int = _setting(50, "BMCs of one /24 (IPv6: /64) that are switched at once")
     poll_s: float = _setting(60.0, "seconds between two looks at a machine's power state")

@@ -235,6 +235,23 @@ findings = sa.Table(
     sa.Column("body", sa.JSON, nullable=False),
 )
 
+# Passwords that a machine's BMC was offered and that nobody has tried from outside yet.
+bmc_offers = sa.Table(
+    "bmc_offers",
+    metadata,
+    sa.Column(
+        "machine_id", _id, sa.ForeignKey("machines.id", ondelete="CASCADE"), primary_key=True
+    ),
+    sa.Column("run_id", _big, nullable=False),
+    sa.Column("sealed", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("claim", sa.JSON, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("detail", sa.Text, nullable=False, default=""),
+    sa.Column("due_at", Utc),
+    sa.Column("updated_at", Utc, nullable=False),
+)
+
 documents = sa.Table(
     "documents",
     metadata,

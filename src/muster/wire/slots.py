@@ -161,7 +161,10 @@ class IpmiInterface(Shape):
 
 @dataclass(eq=False, repr=False)
 class BmcLan(Shape):
-    """One LAN channel, as the BMC itself tells; `source` is static, dhcp, bios or other."""
+    """One LAN channel, as the BMC itself tells; `source` is static, dhcp, bios or other.
+
+    `ipv6` are addresses with their prefix length, "fd00::9/64".
+    """
 
     channel: int = 0
     address: str = field(default="", metadata=OMIT)
@@ -170,6 +173,7 @@ class BmcLan(Shape):
     mac: str = field(default="", metadata=OMIT)
     source: str = field(default="", metadata=OMIT)
     vlan: int = field(default=0, metadata=OMIT)
+    ipv6: list[str] = field(default_factory=list, metadata=OMIT)
 
 
 @dataclass(eq=False, repr=False)
