@@ -13,6 +13,14 @@ BODIES = {
     "/api/v1/machines/{reference}/commission": CHOICE,
     "/api/v1/machines/{reference}/deny": {"reason": "not ours"},
     "/api/v1/machines/{reference}/power": {"driver": "manual", "parameters": {"a": "b"}},
+    "/api/v1/bmcs/scan": {
+        "ranges": ["10.0.0.5"],
+        "power_user": "u",
+        "power_pass": "p",
+        "k_g": "k",
+        "redfish_port": 443,
+        "ipmi_port": 623,
+    },
     "/api/v1/hosts": {"name": "lxd1", "parameters": {"a": "b"}},
     "/api/v1/hosts/{reference}/machines": {"instances": ["web"], "everything": False},
     "/api/v1/hosts/{reference}/instances": {

@@ -12,6 +12,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
 from muster.api import (
+    bmcs,
     history,
     hosts,
     images,
@@ -52,6 +53,7 @@ def router() -> Router:
             *scripts.ROUTES,
             *power.ROUTES,
             *hosts.ROUTES,
+            *bmcs.ROUTES,
             *journal.ROUTES,
             *people.ROUTES,
             *images.ROUTES,

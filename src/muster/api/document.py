@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from muster.api.bmcs import NewScan
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials
@@ -67,6 +68,7 @@ _MESSAGES: dict[str, type] = {
     "Judgement": Judgement,
     "NewHost": NewHost,
     "NewInstance": NewInstance,
+    "NewScan": NewScan,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
     "Saying": Saying,

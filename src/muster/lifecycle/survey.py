@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import asdict
 from datetime import datetime
 
+from muster.lifecycle import outside
 from muster.lifecycle.readings import READERS, Unreadable
 from muster.machine import facts as facts_of
 from muster.machine.parts import known_kinds, parts
@@ -56,6 +57,7 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
     )
     machines.update(tx, run.machine_id, summary=asdict(told), updated_at=now)
     hardware.keep(tx, run.machine_id, facts)
+    outside.surveyed(tx, run.machine_id, document, now)
     name = machines.find(tx, run.machine_id).name
     stays.record(tx, run.machine_id, name, parts(document), known_kinds(document), now)
     return ""

@@ -138,18 +138,23 @@ async def _offered(link: Link, action: dict[str, Any]) -> list[str]:
     return []
 
 
-async def _choose(link: Link, known: Known) -> str:
+async def systems_of(link: Link) -> list[tuple[str, dict[str, Any]]]:
+    """What the BMC switches: (node_id, ComputerSystem)."""
     members = []
     for member in _list((await link.get(_SYSTEMS)).body, "Members"):
         path = member.get("@odata.id") if isinstance(member, dict) else None
         if isinstance(path, str):
             members.append((path, (await link.get(path)).body))
     # A GPU baseboard (HGX) is a system, too, without a power button.
-    systems = [
+    return [
         (path.rstrip("/").rpartition("/")[2], system)
         for path, system in members
         if "#ComputerSystem.Reset" in _object(system, "Actions")
     ]
+
+
+async def _choose(link: Link, known: Known) -> str:
+    systems = await systems_of(link)
     if len(systems) > 1:
         systems = [found for found in systems if is_machine(found[1], known)] or systems
     if len(systems) == 1:
