@@ -13,6 +13,7 @@ BODIES = {
     "/api/v1/machines/{reference}/commission": CHOICE,
     "/api/v1/machines/{reference}/deny": {"reason": "not ours"},
     "/api/v1/machines/{reference}/power": {"driver": "manual", "parameters": {"a": "b"}},
+    "/api/v1/machines/{reference}/bmc/media": {"image": "http://10.0.0.1/a.iso"},
     "/api/v1/bmcs/scan": {
         "ranges": ["10.0.0.5"],
         "power_user": "u",
@@ -75,6 +76,8 @@ UNKNOWN = {
     "/api/v1/machines/{reference}/deny": "reference",
     "/api/v1/machines/{reference}/power": "reference",
     "/api/v1/machines/{reference}/power/{goal}": "reference",
+    "/api/v1/machines/{reference}/bmc/log": "reference",
+    "/api/v1/machines/{reference}/bmc/media": "reference",
     "/api/v1/hosts/{reference}": "reference",
     "/api/v1/hosts/{reference}/refresh": "reference",
     "/api/v1/hosts/{reference}/resources": "reference",

@@ -19,7 +19,7 @@ import sushy
 import sushy.auth
 
 from muster.power import https, redfish, redfishtree
-from muster.power.drivers import Known, check
+from muster.power.drivers import Known, LogLine, PowerError, check
 from muster.wire.resources import read_document, summary
 
 UUID = "c7a5fdbd-cdaf-9455-926a-d65c16db1809"
@@ -191,3 +191,30 @@ def test_every_recorded_bmc_s_inventory_is_a_resources_document(tree: tuple[str,
         logical = (system.get("ProcessorSummary") or {}).get("LogicalProcessorCount")
         assert told.cpu_count == (logical or told.cpu_count)
         assert "" not in (told.vendor, told.product, told.serial)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ROOTS, reason="MUSTER_REDFISH_TREES names no folder of recorded trees")
+@pytest.mark.parametrize("tree", ROOTS, indirect=True, ids=lambda root: root.name)
+def test_every_recorded_bmc_s_log_and_virtual_drive_are_found(tree: tuple[str, Tree]) -> None:
+    url, server = tree
+
+    async def use() -> tuple[list[LogLine], str]:
+        given = parameters(url)
+        given |= await redfish.learn(given, Known())
+        lines = await redfish.log(given)
+        try:
+            await redfish.insert(given, "http://10.0.0.1/a.iso")
+        except PowerError as error:
+            return lines, str(error)
+        await redfish.eject(given)
+        return lines, ""
+
+    lines, refused = asyncio.run(use())
+    assert all(isinstance(line.message, str) for line in lines)
+    if refused:
+        assert refused.endswith("has no virtual drive for CDs; it may need a licence")
+        assert server.heard == []
+    else:
+        sent = [(path, body) for method, path, body in server.heard if "InsertMedia" in path]
+        assert [body["Image"] for _, body in sent] == ["http://10.0.0.1/a.iso"]

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """BMCs found from outside, in ranges that an operator names."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from litestar import post
+from litestar import delete, get, post, put
 
 from muster.api.access import role
 from muster.api.hosts import TakenShown
-from muster.api.shapes import shown
+from muster.api.machines import PATH, Reference, machine_shown
+from muster.api.shapes import MachineShown, shown
+from muster.lifecycle import bmcs
 from muster.lifecycle import scan as scans
 from muster.lifecycle.hosts import Desk
 from muster.lifecycle.keyring import Keyring
@@ -75,6 +78,60 @@ class SeenShown:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class LogLineShown:
+    """One line of the event log; `at` as the BMC wrote it: its clock may be wrong."""
+
+    at: str
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Medium(Limited):
+    """`image`: URL of an ISO image that the BMC itself can reach."""
+
+    image: str = limited(most=1024)
+
+    def __post_init__(self) -> None:
+        """Something a BMC can fetch, without a password that would be shown."""
+        super().__post_init__()
+        if not re.fullmatch(r"(https?|nfs|cifs|smb)://[^@\s]+", self.image):
+            raise ValueError("image: must be an http, https, nfs or cifs URL without a password")
+
+
+@get(PATH + "/bmc/log")
+async def bmc_log(
+    reference: Reference, store: Store, keyring: Keyring, user: User, now: datetime
+) -> list[LogLineShown]:
+    """The newest lines of the machine's hardware log (SEL, IML), newest first, asked now."""
+    lines = await bmcs.read_log(Desk(store, keyring, user.name, now), reference)
+    return [shown(LogLineShown, line) for line in lines]
+
+
+@put(PATH + "/bmc/media", dependencies=role("operator"))
+async def insert_media(
+    reference: Reference,
+    data: Medium,
+    store: Store,
+    keyring: Keyring,
+    user: User,
+    now: datetime,
+) -> MachineShown:
+    """Put an image into the machine's virtual drive; to boot it: power cycle with boot=cd."""
+    desk = Desk(store, keyring, user.name, now)
+    name = await bmcs.insert(desk, reference, data.image)
+    return machine_shown(store, name)
+
+
+@delete(PATH + "/bmc/media", dependencies=role("operator"))
+async def eject_media(
+    reference: Reference, store: Store, keyring: Keyring, user: User, now: datetime
+) -> None:
+    """Empty the machine's virtual drive."""
+    await bmcs.eject(Desk(store, keyring, user.name, now), reference)
+
+
 @post("/bmcs/scan", status_code=200, dependencies=role("operator"))
 async def scan_bmcs(
     data: NewScan, store: Store, keyring: Keyring, user: User, now: datetime
@@ -98,4 +155,4 @@ def _shown(seen: Seen) -> SeenShown:
     )
 
 
-ROUTES = [scan_bmcs]
+ROUTES = [scan_bmcs, bmc_log, insert_media, eject_media]

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Request
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from muster.api.bmcs import NewScan
+from muster.api.bmcs import Medium, NewScan
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials
@@ -66,6 +66,7 @@ _MESSAGES: dict[str, type] = {
     "Evidence": Evidence,
     "Hello": Hello,
     "Judgement": Judgement,
+    "Medium": Medium,
     "NewHost": NewHost,
     "NewInstance": NewInstance,
     "NewScan": NewScan,

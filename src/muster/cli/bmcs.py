@@ -3,15 +3,16 @@
 
 import ipaddress
 import sys
+from collections import Counter
 from typing import Any
 
 import cyclopts
 
-from muster.cli.client import ApiError, Client, fail
+from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.verbs import value_of
 from muster.cli.words import plain
 
-app = cyclopts.App(name="bmc", help="BMCs found from outside.")
+app = cyclopts.App(name="bmc", help="BMCs: find them, read their logs, use their virtual drives.")
 # Live BMCs take a minute for their inventory; dead ones some seconds, many at once.
 _TOGETHER = 32
 _TIMEOUT_S = 300.0
@@ -68,6 +69,51 @@ def scan(
         fail(str(error))
     print(f"{found} BMCs" + (f", {failed} not taken in" if failed else ""))
     return 1 if failed else 0
+
+
+@app.command
+def log(machine: str, /) -> None:
+    """The newest lines of a machine's hardware log, newest first; its clock may be wrong."""
+    try:
+        lines = Client(timeout=_TIMEOUT_S).get(machine_path(machine, "/bmc/log"))
+    except ApiError as error:
+        fail(str(error))
+    for line in lines:
+        print(plain(f"{line['at']:<26} {line['severity']:<10} {line['message']}"))
+    counts = Counter(line["severity"] for line in lines)
+    print(plain(", ".join(f"{number} {word or 'without severity'}" for word, number
+                          in counts.items()) or "the log is empty"))  # fmt: skip
+
+
+@app.command
+def media(machine: str, image: str, /) -> None:
+    """Put an ISO image into a machine's virtual drive: muster bmc media NAME http://...
+
+    To boot it: muster power NAME cycle --boot cd
+
+    Parameters
+    ----------
+    machine
+        Name or id
+    image
+        A URL that the BMC itself can reach
+    """
+    _send("PUT", machine, {"image": image})
+    print(plain(f"{image} is in the virtual drive of {machine}"))
+
+
+@app.command
+def eject(machine: str, /) -> None:
+    """Empty a machine's virtual drive."""
+    _send("DELETE", machine)
+    print(plain(f"the virtual drive of {machine} is empty"))
+
+
+def _send(method: str, machine: str, body: object = None) -> None:
+    try:
+        Client(timeout=_TIMEOUT_S).send(method, machine_path(machine, "/bmc/media"), body)
+    except ApiError as error:
+        fail(str(error))
 
 
 def _hidden(name: str, given: str) -> str:

@@ -61,6 +61,10 @@ class Peer:
     key: str = field(default="", repr=False)
 
 
+class NotThere(PowerError):
+    """HTTP 404."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A success: headers and the JSON object, {} for an empty body."""
@@ -170,7 +174,7 @@ def _said_no(
             return PowerError(why, permanent=True)
         case 404:
             why = f"{where}: {host} has no such thing{said}; is node_id right?"
-            return PowerError(why, permanent=True)
+            return NotThere(why, permanent=True)
         case 429 | 503:
             wait = _retry_after(headers)
             why = f"{host}: is busy (HTTP {status}){said}; asked to wait {wait or 'a while'}"
