@@ -50,6 +50,7 @@ _COMMANDS = {
     "add": ("muster.cli.verbs:add", "Add a machine that was never on, with its BMC."),
     "power": ("muster.cli.verbs:power", "Switch a machine on, off or off and on."),
     "power-driver": ("muster.cli.verbs:power_driver", "Say how a machine is switched."),
+    "bmc": ("muster.cli.bmcs:app", "BMCs: find them, their logs, virtual drives."),
     "host": ("muster.cli.hosts:app", "Hosts of virtual machines (LXD, Incus)."),
     "logs": ("muster.cli.logs:logs", "What a machine's scripts printed."),
     "events": ("muster.cli.logs:events", "What happened."),

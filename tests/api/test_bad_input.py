@@ -110,6 +110,8 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/api/v1/login": ("user", "password"),
         "/api/v1/machines": ("driver",),
         "/api/v1/machines/{reference}/power": ("driver",),
+        "/api/v1/bmcs/scan": ("ranges",),
+        "/api/v1/machines/{reference}/bmc/media": ("image",),
         "/api/v1/hosts": ("name",),
         "/api/v1/hosts/{reference}/instances": ("name",),
         "/boot/report/{nonce}": ("phase", "status"),

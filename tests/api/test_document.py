@@ -46,7 +46,14 @@ PARAMETERS = ["[parameters]", '"query.filter" = "memory > 1GiB or state = New"']
 SCRIPTS = ("/scripts", "/scripts/lint", "/scripts/{name}")
 NAMED = ("/machines/{reference}/commission", "/machines/{reference}/test")
 # Nor which hosts there are: what cannot be reached is refused with 400.
-HOSTS = ("/hosts", "/hosts/{reference}/machines", "/hosts/{reference}/instances")
+BMC = ("/machines/{reference}/bmc/log", "/machines/{reference}/bmc/media")
+HOSTS = (
+    *BMC,
+    "/bmcs/scan",
+    "/hosts",
+    "/hosts/{reference}/machines",
+    "/hosts/{reference}/instances",
+)
 ACCEPTED = '["2xx", "3xx", "400", "401", "403", "404", "409", "429"]'
 
 

@@ -13,6 +13,7 @@ from muster.machine.identity import (
     Verdict,
     claim,
     match,
+    swapped,
     usable_mac,
     usable_serial,
     usable_uuid,
@@ -287,12 +288,15 @@ def test_the_order_of_records_and_macs_does_not_matter(uuid, serial, macs, known
 
 
 @given(uuids, serials, macs, records)
-def test_the_same_machine_always_shares_a_uuid_or_a_mac(uuid, serial, macs, known) -> None:
+def test_the_same_machine_always_shares_a_uuid_a_mac_or_the_serial_number_of_a_bare_record(
+    uuid, serial, macs, known
+) -> None:
     made = claim(uuid, serial, macs)
     verdict = match(made, known)
     if isinstance(verdict, Same):
         (owner,) = [k for k in known if k.id == verdict.machine]
-        assert (made.uuid and made.uuid == owner.uuid) or made.macs & owner.macs
+        bare = not owner.macs and made.serial == owner.serial != ""
+        assert (made.uuid and made.uuid == owner.uuid) or made.macs & owner.macs or bare
     if isinstance(verdict, New):
         assert not any(k.macs & made.macs or (made.uuid and k.uuid == made.uuid) for k in known)
 
@@ -307,3 +311,23 @@ def test_records_that_share_nothing_do_not_change_the_verdict(uuid, serial, macs
 @given(st.text(max_size=80), st.text(max_size=40), st.lists(st.text(max_size=20), max_size=4))
 def test_no_text_makes_identity_fail(uuid: str, serial: str, macs: list[str]) -> None:
     assert match(claim(uuid, serial, macs), []).because
+
+
+def test_a_uuid_in_the_other_byte_order_is_the_same_machine_by_its_mac() -> None:
+    turned = "00112233-4455-6677-8899-aabbccddeeff"
+    there = [Known("m1", "m1", turned, "", frozenset({"52:54:00:00:00:01"}))]
+    said = claim("33221100-5544-7766-8899-aabbccddeeff", "", ["52:54:00:00:00:01"])
+    assert swapped(swapped(turned)) == turned
+    assert match(said, there) == Same(
+        "m1", "same MAC, and the hardware UUID in its other byte order"
+    )
+
+
+def test_a_record_of_a_serial_number_alone_is_the_machine_that_has_it() -> None:
+    said = claim("33221100-5544-7766-8899-aabbccddeeff", "SN1", ["52:54:00:00:00:01"])
+    bare = Known("m1", "m1", "", "SN1", frozenset())
+    assert match(said, [bare]) == Same("m1", "same serial number; no more was known of it")
+    two = [bare, Known("m2", "m2", "", "SN1", frozenset())]
+    assert match(said, two) == Clash(("m1", "m2"), "serial number SN1 is on m1 and m2")
+    other = Known("m1", "m1", "11111111-2222-4333-8444-555555555555", "SN1", frozenset())
+    assert isinstance(match(said, [other]), New)

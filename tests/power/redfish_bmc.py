@@ -24,6 +24,7 @@ class RedfishBmc:
         self.obeys = True
         self.fault: Handler | None = None
         self.resources: dict[str, Any] = {
+            "/redfish/v1": {"RedfishVersion": "1.13.1", "Vendor": "ACME", "Product": "iACME"},
             "/redfish/v1/Systems": {"Members": [{"@odata.id": SYSTEM}]},
             SYSTEM: {
                 "Id": "1",
@@ -42,6 +43,9 @@ class RedfishBmc:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.heard.append((request.method, request.path))
+        if request.method == "GET" and request.path.rstrip("/") == "/redfish/v1":
+            # DSP0266, 6.3: the service root needs no authentication.
+            return web.json_response(self.resources["/redfish/v1"])
         login = base64.b64encode(f"admin:{self.password}".encode()).decode()
         if request.headers.get("Authorization") != f"Basic {login}":
             return web.json_response({}, status=401)

@@ -207,6 +207,16 @@ def test_our_bmc_is_believed_by_ipmitool(use: Use) -> None:
     assert (use.bmc.used, use.bmc.power) == ([3, 17], True)
 
 
+# Its event log has one line: a temperature passed its upper critical limit.
+EMULATION = """\
+mc_setbmc 0x20
+mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02
+sel_enable 0x20 100 0x0a
+sel_add 0x20 0x02 0x00 0x00 0x00 0x68 0x20 0x00 0x04 0x01 0x30 0x01 0x59 0x50 0x46
+mc_enable 0x20
+"""
+
+
 @pytest.fixture
 def ipmi_sim(tmp_path: Path, host: str) -> Iterator[str]:
     """OpenIPMI's simulator: another hand's BMC, suite 3."""
@@ -232,9 +242,7 @@ def ipmi_sim(tmp_path: Path, host: str) -> Iterator[str]:
         f'chassis_control "{chassis} 1"\n'
         'user 2 true "maas" "hush" admin 10 none md2 md5 straight\n'
     )
-    (tmp_path / "bmc.emu").write_text(
-        "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_enable 0x20\n"
-    )
+    (tmp_path / "bmc.emu").write_text(EMULATION)
     process = subprocess.Popen(
         ["ipmi_sim", "-c", "lan.conf", "-f", "bmc.emu", "-s", str(tmp_path), "-n"],
         cwd=tmp_path,
@@ -276,3 +284,10 @@ def test_openipmi_s_simulator_is_learned_switched_and_told_its_boot_device(
 
     assert asyncio.run(use()) == ["3", "off", "on", "off"]
     assert (tmp_path / "boot").read_text() == "pxe\n"
+
+
+def test_the_log_of_openipmi_s_simulator_is_read(ipmi_sim: str) -> None:
+    given = {"power_address": ipmi_sim, "power_user": "maas", "power_pass": "hush"}
+    (line,) = asyncio.run(ipmi.log(check("ipmi", given | {"cipher_suite_id": "3"})))
+    event = "Temperature: Upper Critical - going high ; Sensor Reading = 50h ; Threshold = 46h"
+    assert (line.severity, line.message) == ("Critical", event)

@@ -18,8 +18,9 @@ import pytest
 import sushy
 import sushy.auth
 
-from muster.power import redfish
-from muster.power.drivers import Known, check
+from muster.power import https, redfish, redfishtree
+from muster.power.drivers import Known, LogLine, PowerError, check
+from muster.wire.resources import read_document, summary
 
 UUID = "c7a5fdbd-cdaf-9455-926a-d65c16db1809"
 TREES = os.environ.get("MUSTER_REDFISH_TREES", "")
@@ -165,3 +166,55 @@ def test_every_recorded_bmc_is_read_and_switched_as_sushy_does(tree: tuple[str, 
     assert [body for _, _, body in ours[1:]] == [body for _, _, body in server.heard[1:]]
     wanted = server.heard[0][2]["Boot"]
     assert ours[0][2]["Boot"].items() <= wanted.items()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ROOTS, reason="MUSTER_REDFISH_TREES names no folder of recorded trees")
+@pytest.mark.parametrize("tree", ROOTS, indirect=True, ids=lambda root: root.name)
+def test_every_recorded_bmc_s_inventory_is_a_resources_document(tree: tuple[str, Tree]) -> None:
+    url, _ = tree
+
+    async def use() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        peer = https.peer_of(parameters(url))
+        async with https.connect(peer, seconds=120) as link:
+            found = await redfish.systems_of(link)
+            return [(system, await redfishtree.document(link, system)) for _, system in found]
+
+    read = asyncio.run(use())
+    assert read
+    for system, document in read:
+        told = summary(read_document(json.dumps(document).encode()))
+        memory = (system.get("MemorySummary") or {}).get("TotalSystemMemoryGiB") or 0
+        assert told.memory_bytes == memory * (1 << 30)
+        sockets = (system.get("ProcessorSummary") or {}).get("Count") or 0
+        assert told.sockets == sockets
+        logical = (system.get("ProcessorSummary") or {}).get("LogicalProcessorCount")
+        assert told.cpu_count == (logical or told.cpu_count)
+        assert "" not in (told.vendor, told.product, told.serial)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ROOTS, reason="MUSTER_REDFISH_TREES names no folder of recorded trees")
+@pytest.mark.parametrize("tree", ROOTS, indirect=True, ids=lambda root: root.name)
+def test_every_recorded_bmc_s_log_and_virtual_drive_are_found(tree: tuple[str, Tree]) -> None:
+    url, server = tree
+
+    async def use() -> tuple[list[LogLine], str]:
+        given = parameters(url)
+        given |= await redfish.learn(given, Known())
+        lines = await redfish.log(given)
+        try:
+            await redfish.insert(given, "http://10.0.0.1/a.iso")
+        except PowerError as error:
+            return lines, str(error)
+        await redfish.eject(given)
+        return lines, ""
+
+    lines, refused = asyncio.run(use())
+    assert all(isinstance(line.message, str) for line in lines)
+    if refused:
+        assert refused.endswith("has no virtual drive for CDs; it may need a licence")
+        assert server.heard == []
+    else:
+        sent = [(path, body) for method, path, body in server.heard if "InsertMedia" in path]
+        assert [body["Image"] for _, body in sent] == ["http://10.0.0.1/a.iso"]

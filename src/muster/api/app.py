@@ -12,6 +12,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ExceptionHandlersMap
 
 from muster.api import (
+    bmcs,
     clashes,
     history,
     hosts,
@@ -53,6 +54,7 @@ def router() -> Router:
             *scripts.ROUTES,
             *power.ROUTES,
             *hosts.ROUTES,
+            *bmcs.ROUTES,
             *journal.ROUTES,
             *clashes.ROUTES,
             *people.ROUTES,

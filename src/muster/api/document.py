@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Request
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from muster.api.bmcs import Medium, NewScan
 from muster.api.clashes import Deciding, Splitting
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
@@ -67,8 +68,10 @@ _MESSAGES: dict[str, type] = {
     "Evidence": Evidence,
     "Hello": Hello,
     "Judgement": Judgement,
+    "Medium": Medium,
     "NewHost": NewHost,
     "NewInstance": NewInstance,
+    "NewScan": NewScan,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
     "Saying": Saying,

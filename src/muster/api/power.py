@@ -130,7 +130,7 @@ def ask_power(
     user: User,
     now: datetime,
     boot: Annotated[
-        Literal["pxe", "http", "disk"] | None,
+        Literal["pxe", "http", "disk", "cd"] | None,
         QueryParameter(description="What it boots from, this once; needs a BMC that can choose."),
     ] = None,
 ) -> MachineShown:

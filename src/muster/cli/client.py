@@ -36,7 +36,8 @@ def credentials_file() -> Path:
 class Client:
     """Talks to one server."""
 
-    def __init__(self, server: str = "", key: str = "") -> None:
+    def __init__(self, server: str = "", key: str = "", *, timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
         kept = _kept()
         self.server = (server or os.environ.get("MUSTER_SERVER") or kept.get("server", "")).rstrip(
             "/"
@@ -65,7 +66,7 @@ class Client:
         if self._key:
             request.add_header("Authorization", f"Bearer {self._key}")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            with urllib.request.urlopen(request, timeout=self._timeout) as answer:
                 return answer.read(), {k.lower(): v for k, v in answer.headers.items()}
         except urllib.error.HTTPError as error:
             raise ApiError(error.code, _detail(error)) from error

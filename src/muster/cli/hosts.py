@@ -186,7 +186,7 @@ def _print(host: dict[str, Any]) -> None:
     words = [f"{host['name']}: {told.get('server', '?')} {told.get('version', '')}"]
     if resources:
         words += [f"{resources['cpu_count']} CPUs", size(resources["memory_bytes"])]
-        words += [f"{told['instances']} instances, none of them touched"]
+        words += [f"{told['instances']} instances"]
     if host["machine"]:
         words.append(f"runs on {host['machine']}")
     print(plain(", ".join(words)))

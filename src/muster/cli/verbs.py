@@ -84,7 +84,7 @@ def power(
     goal: Literal["on", "off", "cycle"],
     /,
     *,
-    boot: Literal["pxe", "http", "disk"] | None = None,
+    boot: Literal["pxe", "http", "disk", "cd"] | None = None,
 ) -> None:
     """Switch a machine; `muster events` tells the outcome.
 

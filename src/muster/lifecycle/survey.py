@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from muster.lifecycle import bmc
+from muster.lifecycle import bmc, outside
 from muster.lifecycle.readings import READERS, Unreadable
 from muster.machine import facts as facts_of
 from muster.machine.evidence import of_document
@@ -65,6 +65,7 @@ def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
         body=raw,
     )
     _keep(tx, run.machine_id, told, facts, now)
+    outside.surveyed(tx, run.machine_id, document, now)
     name = machines.find(tx, run.machine_id).name
     stays.record(tx, run.machine_id, name, parts(document), known_kinds(document), now)
     return ""

@@ -105,8 +105,8 @@ def usable_uuid(text: str) -> tuple[str, str]:
 
 
 def usable_serial(text: str) -> str:
-    """The serial number, or "" when it is a vendor's filler."""
-    serial = text.strip()
+    """The serial number, or "" when it is a vendor's filler; what cannot be printed is left out."""
+    serial = "".join(c for c in text if c.isprintable()).strip()
     filler = serial.lower() in DUMMY_STRINGS or set(serial) <= {"0", "-", "."}
     return "" if filler else serial
 
@@ -135,6 +135,18 @@ def claim(uuid: str, serial: str, macs: list[str], *, usb: Collection[str] = ())
     return Claim(clean, usable_serial(serial), usable, tuple(notes[:_NOTES]))
 
 
+def swapped(uuid: str) -> str:
+    """The UUID with its first three fields in the other byte order (SMBIOS 3.7, 7.2.1), or "".
+
+    Some BMCs show it so.
+    """
+    if not _UUID.match(uuid):
+        return ""
+    first, second, third, rest = uuid.split("-", 3)
+    turned = ("".join(reversed(re.findall("..", part))) for part in (first, second, third))
+    return "-".join((*turned, rest))
+
+
 def without(claim: Claim, ignored: Mapping[tuple[str, str], int]) -> Claim:
     """The claim without what people called not identifying, with a note for each.
 
@@ -151,7 +163,10 @@ def without(claim: Claim, ignored: Mapping[tuple[str, str], int]) -> Claim:
 
 
 def match(claim: Claim, known: list[Known]) -> Verdict:
-    """Compare a claim with every record that shares its UUID or one of its MACs."""
+    """Compare a claim with every record that shares its UUID or one of its MACs, or that is known
+
+    by the same serial number alone: a BMC told it, and the machine has not booted yet.
+    """
     verdict = _match(claim, known)
     if not isinstance(verdict, Clash):
         return verdict
@@ -172,6 +187,12 @@ def _match(claim: Claim, known: list[Known]) -> Verdict:
         return _match_uuid(claim, by_uuid[0], [k for k in by_mac if k != by_uuid[0]])
     if by_mac:
         return _match_mac(claim, by_mac)
+    bare = [k for k in known if claim.serial and k.serial == claim.serial and not k.macs]
+    bare = [k for k in bare if not k.uuid or k.uuid == swapped(claim.uuid)]
+    if len(bare) == 1:
+        return Same(bare[0].id, "same serial number; no more was known of it")
+    if len(bare) > 1:
+        return Clash(_ids(bare), f"serial number {claim.serial} is on {_names(bare)}")
     if not claim.uuid and not claim.macs:
         return Clash((), "the machine shows neither a usable UUID nor a usable MAC")
     return New("; ".join((*claim.notes, "no record has its UUID or one of its MACs")))
@@ -204,6 +225,8 @@ def _match_mac(claim: Claim, owners: list[Known]) -> Verdict:
         return Same(owner.id, "same MAC; its hardware UUID is new to us")
     if owner.serial and owner.serial == claim.serial:
         return Same(owner.id, "same MAC and serial number; the hardware UUID was changed")
+    if owner.uuid == swapped(claim.uuid):
+        return Same(owner.id, "same MAC, and the hardware UUID in its other byte order")
     return Clash(
         (owner.id,),
         f"a MAC belongs to {owner.name}, which has another hardware UUID ({owner.uuid}):"

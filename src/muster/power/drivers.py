@@ -20,7 +20,8 @@ NAMES = (
 GROUP = "muster.power"
 PEM = r"\s*(-----BEGIN [A-Z0-9 ]+-----\s[\sA-Za-z0-9+/=]+-----END [A-Z0-9 ]+-----\s*)+"
 _PASSWORD_IN_URI = re.compile(r"://[^/?#]*:[^/?#]*@")
-BOOT_DEVICES = ("pxe", "http", "disk")
+BOOT_DEVICES = ("pxe", "http", "disk", "cd")
+LOG_LINES = 50
 
 
 class PowerError(Exception):
@@ -70,6 +71,15 @@ class Seen:
     health: str = ""
 
 
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a BMC's event log; `at` as the BMC wrote it: its clock may be wrong."""
+
+    at: str
+    severity: str
+    message: str
+
+
 class Driver(Protocol):
     """The shape of a driver module. BMC: the parameters that name what is shared."""
 
@@ -101,6 +111,23 @@ class Looking(Protocol):
 
     async def look(self, parameters: dict[str, Any]) -> Seen:
         """State and health now."""
+
+
+class Logging(Protocol):
+    """A driver that can read the BMC's event log."""
+
+    async def log(self, parameters: dict[str, Any]) -> list[LogLine]:
+        """The newest LOG_LINES, newest first."""
+
+
+class Loading(Protocol):
+    """A driver that can put an image from a web server into the machine's virtual drive."""
+
+    async def insert(self, parameters: dict[str, Any], image: str) -> None:
+        """The image at this URL, read-only; what was in the drive goes."""
+
+    async def eject(self, parameters: dict[str, Any]) -> None:
+        """Nothing is in the drive any more."""
 
 
 class Learning(Protocol):
@@ -141,6 +168,22 @@ def load(name: str) -> Driver:
 def booting(driver: Driver) -> Booting | None:
     """The driver when it can choose the boot device."""
     return cast("Booting", driver) if hasattr(driver, "set_boot") else None
+
+
+def logging(name: str) -> Logging:
+    """The driver; raises PowerError when it has no log."""
+    driver = load(name)
+    if not hasattr(driver, "log"):
+        raise PowerError(f"the power driver {name} has no event log", permanent=True)
+    return cast("Logging", driver)
+
+
+def loading(name: str) -> Loading:
+    """The driver; raises PowerError when it has no virtual media."""
+    driver = load(name)
+    if not hasattr(driver, "insert"):
+        raise PowerError(f"the power driver {name} has no virtual media", permanent=True)
+    return cast("Loading", driver)
 
 
 def learning(driver: Driver, parameters: dict[str, Any]) -> Learning | None:

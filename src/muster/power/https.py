@@ -61,6 +61,10 @@ class Peer:
     key: str = field(default="", repr=False)
 
 
+class NotThere(PowerError):
+    """HTTP 404."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A success: headers and the JSON object, {} for an empty body."""
@@ -170,7 +174,7 @@ def _said_no(
             return PowerError(why, permanent=True)
         case 404:
             why = f"{where}: {host} has no such thing{said}; is node_id right?"
-            return PowerError(why, permanent=True)
+            return NotThere(why, permanent=True)
         case 429 | 503:
             wait = _retry_after(headers)
             why = f"{host}: is busy (HTTP {status}){said}; asked to wait {wait or 'a while'}"
@@ -179,15 +183,17 @@ def _said_no(
 
 
 @asynccontextmanager
-async def connect(peer: Peer, refusal: Refusal = _said_no) -> AsyncIterator[Link]:
-    """A link; everything done with it ends within ALL_S."""
+async def connect(
+    peer: Peer, refusal: Refusal = _said_no, *, seconds: float = ALL_S
+) -> AsyncIterator[Link]:
+    """A link; everything done with it ends within `seconds`."""
     headers = {}
     if peer.user:
         headers["Authorization"] = aiohttp.encode_basic_auth(peer.user, peer.password)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=ANSWER_S)
     try:
         async with (
-            asyncio.timeout(ALL_S),
+            asyncio.timeout(seconds),
             aiohttp.ClientSession(
                 # The request's own `ssl` is a context when we show a certificate: see _with_key.
                 connector=aiohttp.TCPConnector(ssl=_ssl_of(peer), limit=4),
@@ -198,7 +204,7 @@ async def connect(peer: Peer, refusal: Refusal = _said_no) -> AsyncIterator[Link
         ):
             yield Link(peer, session, refusal)
     except TimeoutError as error:
-        late = f"{peer.url.host}: not done within {ALL_S:g} s; is the BMC overloaded?"
+        late = f"{peer.url.host}: not done within {seconds:g} s; is the BMC overloaded?"
         raise PowerError(late) from error
 
 

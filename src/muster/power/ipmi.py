@@ -2,17 +2,18 @@
 """IPMI over LAN (Intel IPMI v2.0), by FreeIPMI's ipmipower and ipmi-chassis-config.
 
 Sends Get Chassis Status, Chassis Control (power up, power down) and Set System Boot Options at
-privilege OPERATOR. Cipher suite 17 (SHA-256), else 3 (SHA-1): which one is tried once at the
-first contact, kept, and never lowered afterwards. Suites without integrity and encryption (0, 1,
-2, 6, 7, 11, 15, 16) are no choice. A K_g, once set, is always used. Every option but the address
-goes through a file in memory (man 5 freeipmi.conf), never through arguments.
+privilege OPERATOR; Get SEL Entry by ipmi-sel. Cipher suite 17 (SHA-256), else 3 (SHA-1): which one
+is tried once at the first contact, kept, and never lowered afterwards. Suites without integrity
+and encryption (0, 1, 2, 6, 7, 11, 15, 16) are no choice. A K_g, once set, is always used. Every
+option but the address goes through a file in memory (man 5 freeipmi.conf), never through arguments.
 """
 
+import csv
 import re
 from typing import Any
 
 from muster.power import programs
-from muster.power.drivers import Known, NoSuchBoot, Parameter, PowerError
+from muster.power.drivers import LOG_LINES, Known, LogLine, NoSuchBoot, Parameter, PowerError
 from muster.power.programs import SECRET_FILE
 
 PARAMETERS = {
@@ -38,7 +39,7 @@ PARAMETERS = {
 BMC = ("power_address",)
 
 _SUITES = ("17", "3")
-_DEVICES = {"pxe": "PXE", "disk": "HARD-DRIVE"}
+_DEVICES = {"pxe": "PXE", "disk": "HARD-DRIVE", "cd": "CD-DVD"}
 _NO_SUITE = "cipher suite id unavailable"
 _BMC_ERROR = "bmc error"
 _LIMITS_MS = {"session-timeout": 8000, "retransmission-timeout": 900}
@@ -124,6 +125,34 @@ async def set_boot(parameters: dict[str, Any], device: str) -> None:
     )
     if ended.status != 0:
         raise _failure(parameters, ended.output)
+
+
+async def log(parameters: dict[str, Any]) -> list[LogLine]:
+    """The System Event Log, by ipmi-sel; without the sensors' names, which take a minute."""
+    ended = await programs.run(
+        "ipmi-sel",
+        *_where(parameters),
+        f"--tail={LOG_LINES}",
+        "--comma-separated-output",
+        "--no-header-output",
+        "--output-event-state",
+        "--ignore-sdr-cache",
+        secret=configuration(parameters),
+        package="freeipmi-tools",
+    )
+    if ended.status != 0:
+        raise _failure(parameters, ended.output)
+    return read_log(ended.output)
+
+
+def read_log(output: str) -> list[LogLine]:
+    """What ipmi-sel prints: number, date, time, sensor, its type, state, event; newest first."""
+    lines = []
+    for row in csv.reader(output.splitlines()):
+        if len(row) >= 7:
+            clean = ["".join(c for c in word[:200] if c.isprintable()) for word in row]
+            lines.append(LogLine(f"{clean[1]} {clean[2]}", clean[5], ": ".join(clean[4:7:2])))
+    return lines[::-1]
 
 
 def configuration(parameters: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from muster.power import https
-from muster.power.drivers import Known, Parameter, PowerError
+from muster.power.drivers import Known, NoSuchBoot, Parameter, PowerError
 from muster.power.https import Link, Peer
 
 PARAMETERS = {
@@ -107,6 +107,8 @@ async def off(parameters: dict[str, Any]) -> None:
 
 async def set_boot(parameters: dict[str, Any], device: str) -> None:
     """NICs before disks (pxe, http) or disks before NICs; it stays so until it is set again."""
+    if device == "cd":
+        raise NoSuchBoot("a virtual machine of LXD has no CD drive; add one as a disk, on the host")
     async with talking(parameters) as link:
         instance = _object((await link.get(path_of(parameters))).body, "metadata")
         if instance.get("type") == "container":

@@ -4,16 +4,27 @@
 Sends: `GET /redfish/v1/Systems/NODE_ID` to ask; `POST` to its `#ComputerSystem.Reset` with `On`
 or `ForceOff`, or the nearest type that the BMC offers (inline or behind @Redfish.ActionInfo);
 `PATCH` of BootSourceOverrideTarget, once, for the boot device, to @Redfish.Settings where the
-property is there. A BMC with several systems: `node_id` chooses; left empty, it is learned as the
-only system with a Reset action, or the one with the machine's UUID or serial number.
+property is there; `#VirtualMedia.InsertMedia` and `EjectMedia` of the first drive for CDs; `GET`
+of the hardware's log (LogServices of the system, else of its manager). A BMC with several systems:
+`node_id` chooses; left empty, it is learned as the only system with a Reset action, or the one with
+the machine's UUID or serial number.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 from muster.power import https
-from muster.power.drivers import Known, NoSuchBoot, Parameter, PowerError, Seen
-from muster.power.https import Answer, Link
+from muster.power.drivers import (
+    LOG_LINES,
+    Known,
+    LogLine,
+    NoSuchBoot,
+    Parameter,
+    PowerError,
+    Seen,
+)
+from muster.power.https import Answer, Link, NotThere
 
 PARAMETERS = {
     "power_address": Parameter("host, host:port or https:// URL of the BMC", required=True),
@@ -28,7 +39,10 @@ _SYSTEMS = "/redfish/v1/Systems"
 _STATES = {"On": "on", "Off": "off"}
 _ON = ("On", "ForceOn", "PushPowerButton")
 _OFF = ("ForceOff", "PushPowerButton")
-_DEVICES = {"pxe": "Pxe", "http": "UefiHttp", "disk": "Hdd"}
+_DEVICES = {"pxe": "Pxe", "http": "UefiHttp", "disk": "Hdd", "cd": "Cd"}
+# The hardware's own log comes before those of the BMC's users and updates.
+_LOGS = ("sel", "iml", "log1", "platformlog", "log", "eventlog")
+_ENTRY_REQUESTS = 20
 
 
 def unlearned(parameters: dict[str, Any]) -> bool:
@@ -90,6 +104,112 @@ async def set_boot(parameters: dict[str, Any], device: str) -> None:
         await link.send("PATCH", path, body, _if_match(system))
 
 
+async def insert(parameters: dict[str, Any], image: str) -> None:
+    """InsertMedia, read-only, after EjectMedia when something is in the drive."""
+    async with https.connect(https.peer_of(parameters)) as link:
+        drive = await _drive(link, parameters)
+        if drive.get("Inserted") is True:
+            await link.send("POST", _action(drive, "EjectMedia"), {})
+        # Optional ones (TransferMethod, UserName) are left out: many BMCs refuse what they lack.
+        body = {"Image": image, "Inserted": True, "WriteProtected": True}
+        await link.send("POST", _action(drive, "InsertMedia"), body)
+
+
+async def eject(parameters: dict[str, Any]) -> None:
+    """EjectMedia, unless nothing is in the drive."""
+    async with https.connect(https.peer_of(parameters)) as link:
+        drive = await _drive(link, parameters)
+        if drive.get("Inserted") is not False:
+            await link.send("POST", _action(drive, "EjectMedia"), {})
+
+
+async def log(parameters: dict[str, Any]) -> list[LogLine]:
+    """The newest lines of the hardware's log, newest first."""
+    async with https.connect(https.peer_of(parameters)) as link:
+        system = await _system(link, parameters)
+        services = [
+            service
+            async for service in _of_system_or_manager(link, system, "LogServices")
+            if isinstance(service.get("Entries"), dict)
+        ]
+        if not services:
+            raise PowerError(f"{link.peer.url.host}: has no log of this system", permanent=True)
+        chosen = min(services, key=_rank)
+        entries = await _entries(link, str(_object(chosen, "Entries").get("@odata.id")))
+    lines = [_line(entry) for entry in entries]
+    return sorted(lines, key=lambda line: line.at, reverse=True)[:LOG_LINES]
+
+
+def _rank(service: dict[str, Any]) -> tuple[bool, int]:
+    name = str(service.get("Id")).lower()
+    return (
+        service.get("LogEntryType") != "SEL" and name != "sel",
+        _LOGS.index(name) if name in _LOGS else len(_LOGS),
+    )
+
+
+async def _entries(link: Link, path: str) -> list[dict[str, Any]]:
+    """Whole ones where the collection has them; else the last ones are asked for one by one."""
+    members = [one for one in _list(await _there(link, path), "Members") if isinstance(one, dict)]
+    whole = [one for one in members if "Message" in one or "Created" in one]
+    if whole or not members:
+        return whole
+    ends = [*members[: _ENTRY_REQUESTS // 2], *members[-_ENTRY_REQUESTS // 2 :]]
+    paths = dict.fromkeys(str(one.get("@odata.id")) for one in ends)
+    return [await _there(link, path) for path in paths]
+
+
+def _line(entry: dict[str, Any]) -> LogLine:
+    words = (entry.get("Created"), entry.get("Severity"), entry.get("Message"))
+    clean = ["".join(c for c in str(w or "")[:500] if c.isprintable()) for w in words]
+    return LogLine(clean[0][:40], clean[1][:16], clean[2])
+
+
+async def _drive(link: Link, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The first virtual drive that takes CD images."""
+    system = await _system(link, parameters)
+    async for drive in _of_system_or_manager(link, system, "VirtualMedia"):
+        if {"CD", "DVD"} & set(map(str, _list(drive, "MediaTypes"))) and _actions(drive):
+            return drive
+    raise PowerError(
+        f"{link.peer.url.host}: has no virtual drive for CDs; it may need a licence", permanent=True
+    )
+
+
+async def _of_system_or_manager(
+    link: Link, system: dict[str, Any], name: str
+) -> AsyncIterator[dict[str, Any]]:
+    """Members of a collection: the system's, then its managers' (before Redfish 2020.4)."""
+    managers = _list(_object(system, "Links"), "ManagedBy")
+    parents = [system]
+    for manager in managers[:2]:
+        if isinstance(manager, dict):
+            parents.append(await _there(link, manager.get("@odata.id")))
+    for parent in parents:
+        path = _object(parent, name).get("@odata.id")
+        members = _list(await _there(link, path), "Members")
+        for member in members[:16]:
+            if isinstance(member, dict):
+                yield await _there(link, member.get("@odata.id"))
+
+
+async def _there(link: Link, path: object) -> dict[str, Any]:
+    """The resource; {} for one that the BMC lists and does not have, as some do."""
+    try:
+        return (await link.get(path)).body if isinstance(path, str) else {}
+    except NotThere:
+        return {}
+
+
+def _actions(drive: dict[str, Any]) -> dict[str, Any]:
+    return _object(_object(drive, "Actions"), "#VirtualMedia.InsertMedia")
+
+
+def _action(drive: dict[str, Any], name: str) -> str:
+    action = _object(_object(drive, "Actions"), f"#VirtualMedia.{name}")
+    return str(action.get("target") or f"{drive.get('@odata.id')}/Actions/VirtualMedia.{name}")
+
+
 def seen(system: dict[str, Any]) -> Seen:
     """What a ComputerSystem says, whatever its shape."""
     status = _object(system, "Status")
@@ -138,18 +258,23 @@ async def _offered(link: Link, action: dict[str, Any]) -> list[str]:
     return []
 
 
-async def _choose(link: Link, known: Known) -> str:
+async def systems_of(link: Link) -> list[tuple[str, dict[str, Any]]]:
+    """What the BMC switches: (node_id, ComputerSystem)."""
     members = []
     for member in _list((await link.get(_SYSTEMS)).body, "Members"):
         path = member.get("@odata.id") if isinstance(member, dict) else None
         if isinstance(path, str):
             members.append((path, (await link.get(path)).body))
     # A GPU baseboard (HGX) is a system, too, without a power button.
-    systems = [
+    return [
         (path.rstrip("/").rpartition("/")[2], system)
         for path, system in members
         if "#ComputerSystem.Reset" in _object(system, "Actions")
     ]
+
+
+async def _choose(link: Link, known: Known) -> str:
+    systems = await systems_of(link)
     if len(systems) > 1:
         systems = [found for found in systems if is_machine(found[1], known)] or systems
     if len(systems) == 1:

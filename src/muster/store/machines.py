@@ -106,11 +106,18 @@ def macs_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def candidates(tx: Tx, claim: Claim) -> list[Known]:
-    """The records that share the claim's UUID or one of its MACs."""
+    """The records that share the claim's UUID or one of its MACs; and those without a MAC that
+
+    share its serial number.
+    """
     owners = sa.select(macs.c.machine_id).where(macs.c.mac.in_(claim.macs))
     where: sa.ColumnElement[bool] = machines.c.id.in_(owners)
     if claim.uuid:
         where = sa.or_(where, machines.c.uuid == claim.uuid)
+    if claim.serial:
+        any_mac = sa.select(macs.c.machine_id)
+        bare = sa.and_(machines.c.serial == claim.serial, machines.c.id.not_in(any_mac))
+        where = sa.or_(where, bare)
     query = sa.select(machines.c.id, machines.c.name, machines.c.uuid, machines.c.serial)
     rows = tx.execute(query.where(where)).all()
     known = macs_of(tx, [row.id for row in rows])

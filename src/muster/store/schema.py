@@ -55,7 +55,7 @@ machines = sa.Table(
     sa.Column("state", sa.String(32), nullable=False, index=True),
     sa.Column("state_reason", sa.Text, nullable=False, default=""),
     sa.Column("uuid", sa.String(36), nullable=False, default="", index=True),
-    sa.Column("serial", sa.String(256), nullable=False, default=""),
+    sa.Column("serial", sa.String(256), nullable=False, default="", index=True),
     sa.Column("vendor", sa.String(256), nullable=False, default=""),
     sa.Column("product", sa.String(256), nullable=False, default=""),
     sa.Column("architecture", sa.String(32), nullable=False, default=""),

@@ -7,7 +7,7 @@ from alembic import op
 from muster.store.schema import Utc
 
 revision = "0011_bmc"
-down_revision = "0012_hosts"
+down_revision = "0007_clashes"
 branch_labels = None
 depends_on = None
 

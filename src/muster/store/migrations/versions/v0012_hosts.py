@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts of virtual machines."""
+"""Hosts of virtual machines; machines are looked for by serial number."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,7 +36,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hosts")),
         sa.UniqueConstraint("name", name=op.f("uq_hosts_name")),
     )
+    with op.batch_alter_table("machines", schema=None) as batch:
+        batch.create_index(batch.f("ix_machines_serial"), ["serial"], unique=False)
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("machines", schema=None) as batch:
+        batch.drop_index(batch.f("ix_machines_serial"))
     op.drop_table("hosts")
