@@ -30,6 +30,8 @@ class Door:
             "name": "00-maas-01-lshw",
             "tag": "spare",
             "note": "1",
+            "person": "nobody",
+            "key": "1",
             "nonce": desk.boot(mac="52:54:00:12:34:99"),
             "sha256": "0" * 64,
         }
@@ -117,6 +119,8 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/api/v1/machines/{reference}/override": ("reason",),
         "/api/v1/results/{result}/suppress": ("reason",),
         "/api/v1/scripts": ("source",),
+        "/api/v1/users": ("name", "role", "password"),
+        "/api/v1/keys": ("name",),
         "/api/v1/scripts/lint": ("source",),
         "/api/v1/machines/{reference}/notes": ("text",),
     }
@@ -231,7 +235,7 @@ def test_a_backslash_before_u0000_is_text_like_any_other(door: Door) -> None:
     assert "DNS label" in refused(answer, status=409)
 
 
-INTEGERS = ("runs", "results", "notes")
+INTEGERS = ("runs", "results", "notes", "keys")
 
 
 def test_a_nul_in_a_path_or_query_is_refused(door: Door) -> None:

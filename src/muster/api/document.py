@@ -9,7 +9,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
-from muster.api.people import Credentials
+from muster.api.people import Credentials, NewKey, NewUser, UserChanges
 from muster.api.scripts import Upload
 from muster.api.tags import Saying, Tagging, Writing
 from muster.api.tests import Commissioning, Judgement
@@ -67,12 +67,15 @@ _MESSAGES: dict[str, type] = {
     "Judgement": Judgement,
     "NewHost": NewHost,
     "NewInstance": NewInstance,
+    "NewKey": NewKey,
+    "NewUser": NewUser,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
     "Saying": Saying,
     "Tagging": Tagging,
     "Upload": Upload,
     "Writing": Writing,
+    "UserChanges": UserChanges,
     "wire_events_Event": Event,
 }
 

@@ -40,3 +40,10 @@ def body(tx: Tx, machine: str, name: str) -> Any:
     """One of them, or None."""
     query = sa.select(findings.c.body).where(findings.c.machine_id == machine)
     return tx.execute(query.where(findings.c.name == name)).scalar_one_or_none()
+
+
+def of_all(tx: Tx, name: str, *, limit: int) -> dict[str, Any]:
+    """One kind of finding of every machine that has it, by the machine's id."""
+    query = sa.select(findings.c.machine_id, findings.c.body).where(findings.c.name == name)
+    rows = tx.execute(query.order_by(findings.c.machine_id).limit(limit))
+    return {row.machine_id: row.body for row in rows}
