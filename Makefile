@@ -3,16 +3,20 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ASSETS := src/muster/web/vendor/.ready
 export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup image demo test check lint unit e2e serve coverage schema format clean
-.PHONY: bench-boot bench-collect bench-scripts bench-power
+.PHONY: bench-boot bench-collect bench-scripts bench-power bench-web
 
 help: ## Print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-setup: $(VENV)/.ready ## Install system packages and the Python environment
+setup: $(VENV)/.ready $(ASSETS) ## Install system packages and the Python environment
+
+$(ASSETS): tools/web/package-lock.json tools/web-assets | $(VENV)/.ready
+	tools/web-assets
 
 $(VENV)/.ready: requirements-dev.lock pyproject.toml tools/system-packages
 	tools/system-packages
@@ -29,7 +33,7 @@ demo: image ## Two virtual bare machines enlist themselves and become Ready
 
 test: check image ## Everything: check, then journeys with real virtual machines
 	$(BIN)/pytest -q -n auto --hypothesis-profile=thorough -m "hypothesis and not e2e and not slow"
-	MUSTER_TEST_REQUIRE=postgresql,image,lab,lxd $(BIN)/pytest -q -n 2 --dist loadfile \
+	MUSTER_TEST_REQUIRE=postgresql,image,lab,lxd,browser $(BIN)/pytest -q -n 2 --dist loadfile \
 		-m "e2e or image or slow"
 
 check: setup lint unit ## Lint, types, contracts, unit tests: the inner loop
@@ -60,6 +64,9 @@ bench-power: setup ## Polls and switches thousands of simulated BMCs; the last l
 bench-collect: setup ## Our survey against LXD's on this machine; the last line is JSON
 	$(BIN)/python -m tests.bench.collect
 
+bench-web: setup ## Pages with 100,000 machines, 500 live pages, a 10 MB log; the last line is JSON
+	$(BIN)/python -m tests.bench.web
+
 coverage: setup ## Every line of collect and wire is run by their tests
 	mkdir -p build
 	$(BIN)/coverage run -m pytest -q tests/collect tests/wire
@@ -76,4 +83,4 @@ format: setup ## Format the code
 	$(BIN)/ruff format
 
 clean: ## Remove what the other targets made here
-	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build $(VENV) src/muster/web/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

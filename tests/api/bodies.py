@@ -45,6 +45,9 @@ BODIES = {
         "events": [{"seq": 1, "kind": "finished", "result": 1, "reason": "r", "exit_status": 0}]
     },
     "/api/v1/machines/{reference}/test": CHOICE,
+    "/api/v1/users": {"name": "jo", "role": "viewer", "password": "long enough to be one"},
+    "/api/v1/users/{person}": {"role": "viewer", "password": "long enough to be one"},
+    "/api/v1/keys": {"name": "backup"},
     "/api/v1/machines/{reference}/override": {"reason": "r"},
     "/api/v1/results/{result}/suppress": {"reason": "r"},
     "/api/v1/scripts": {"source": "IyEvYmluL3NoCg==", "name": "mine", "comment": "c"},
@@ -60,6 +63,8 @@ MAKES = ("/api/v1/tags/{tag}", "/api/v1/tags/{tag}/machines")
 """What is not there is made."""
 
 UNKNOWN = {
+    "/api/v1/users/{person}": "person",
+    "/api/v1/keys/{key}": "key",
     "/api/v1/machines/{reference}": "reference",
     "/api/v1/machines/{reference}/boots": "reference",
     "/api/v1/machines/{reference}/runs": "reference",

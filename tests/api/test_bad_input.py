@@ -31,6 +31,8 @@ class Door:
             "tag": "spare",
             "note": "1",
             "clash": "1",
+            "person": "nobody",
+            "key": "1",
             "nonce": desk.boot(mac="52:54:00:12:34:99"),
             "sha256": "0" * 64,
         }
@@ -120,6 +122,8 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/api/v1/machines/{reference}/override": ("reason",),
         "/api/v1/results/{result}/suppress": ("reason",),
         "/api/v1/scripts": ("source",),
+        "/api/v1/users": ("name", "role", "password"),
+        "/api/v1/keys": ("name",),
         "/api/v1/scripts/lint": ("source",),
         "/api/v1/machines/{reference}/notes": ("text",),
         "/api/v1/machines/{reference}/split": ("macs",),
@@ -236,7 +240,7 @@ def test_a_backslash_before_u0000_is_text_like_any_other(door: Door) -> None:
     assert "DNS label" in refused(answer, status=409)
 
 
-INTEGERS = ("runs", "results", "notes", "clashes", "{result}")
+INTEGERS = ("runs", "results", "notes", "clashes", "keys", "{result}")
 
 
 def test_a_nul_in_a_path_or_query_is_refused(door: Door) -> None:

@@ -151,6 +151,24 @@ def people_s_decisions(tour: Tour, words: dict[str, str]) -> None:
     assert tour.desk.ask("GET", f"/machines/{made['id']}").status_code == 404
 
 
+def people_s_accounts(tour: Tour) -> None:
+    person = {"person": "jo"}
+    body = {"name": "jo", "role": "viewer", "password": "long enough to be one"}
+    assert tour.good("POST", "/api/v1/users", json=body).json()["role"] == "viewer"
+    change = {"role": "operator"}
+    changed = tour.good("PATCH", "/api/v1/users/{person}", words=person, json=change).json()
+    assert changed["role"] == "operator"
+    assert "jo" in [user["name"] for user in tour.good("GET", "/api/v1/users").json()]
+    tour.good("DELETE", "/api/v1/users/{person}", 204, words=person)
+    key = tour.good("POST", "/api/v1/keys", json={"name": "backup"}).json()["key"]
+    assert tour.good("GET", "/api/v1/whoami", token=key).json()["role"] == "admin"
+    made = tour.good("GET", "/api/v1/keys").json()[0]
+    assert made["name"] == "backup"
+    tour.good("DELETE", "/api/v1/keys/{key}", 204, words={"key": made["id"]})
+    assert tour.desk.ask("GET", "/whoami", headers={"Authorization": f"Bearer {key}"},
+                         role="").status_code == 401  # fmt: skip
+
+
 def people_s_verbs(tour: Tour, words: dict[str, str]) -> None:
     machine = "/api/v1/machines/{reference}"
     tour.good("POST", machine + "/accept", words=words)
@@ -176,6 +194,7 @@ def test_every_endpoint_of_the_document_answers_a_good_request(desk: Desk) -> No
     people_s_judgement(tour, words)
     people_s_sayings(tour, words)
     people_s_decisions(tour, words)
+    people_s_accounts(tour)
     people_s_verbs(tour, words)
     with desk.store.read() as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM machines").scalar() == 0

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from litestar import Request
 from litestar.datastructures import State
@@ -14,6 +15,7 @@ from muster.store.engine import Store
 from muster.store.people import User
 
 AnyRequest = Request[object, object, State]
+COOKIE = "muster"
 SECURITY: list[dict[str, list[str]]] = [{"apiKey": []}]
 
 
@@ -31,15 +33,20 @@ def key_of(request: AnyRequest) -> str:
     return key.strip()
 
 
+def key_or_cookie(request: AnyRequest) -> str:
+    """As `key_of`, or the cookie of a person's session: a browser's EventSource sends no header."""
+    return request.cookies.get(COOKIE) or key_of(request)
+
+
 def role(least: str) -> dict[str, Provide]:
     """The dependency `user` for routes that need this role or a higher one."""
     return {"user": Provide(_at_least(least))}
 
 
 def _at_least(least: str) -> Callable[..., Awaitable[User]]:
-    async def user(request: AnyRequest, store: Store) -> User:
-        found = await asyncio.to_thread(people.owner_of, store, key_of(request))
-        if people.ROLES.index(found.role) < people.ROLES.index(least):
+    async def user(request: AnyRequest, store: Store, now: datetime) -> User:
+        found = await asyncio.to_thread(people.owner_of, store, key_of(request), now)
+        if not people.may(found, least):
             raise Forbidden(
                 f"{found.name} is {found.role}; this needs the role {least}", status=403
             )

@@ -18,6 +18,7 @@ from muster.api import (
     hosts,
     images,
     journal,
+    live,
     machines,
     people,
     power,
@@ -64,7 +65,7 @@ def router() -> Router:
         dependencies=role("viewer"),
         security=SECURITY,
     )
-    return Router(path="/api/v1", route_handlers=[people.login, with_key])
+    return Router(path="/api/v1", route_handlers=[people.login, live.stream_events, with_key])
 
 
 def _answer(status: int, detail: str, **more: Any) -> Response[dict[str, Any]]:

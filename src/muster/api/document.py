@@ -11,7 +11,7 @@ from muster.api.bmcs import Medium, NewScan
 from muster.api.clashes import Deciding, Splitting
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
-from muster.api.people import Credentials
+from muster.api.people import Credentials, NewKey, NewUser, UserChanges
 from muster.api.scripts import Upload
 from muster.api.tags import Saying, Tagging, Writing
 from muster.api.tests import Commissioning, Judgement
@@ -71,6 +71,8 @@ _MESSAGES: dict[str, type] = {
     "Medium": Medium,
     "NewHost": NewHost,
     "NewInstance": NewInstance,
+    "NewKey": NewKey,
+    "NewUser": NewUser,
     "NewScan": NewScan,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
@@ -79,6 +81,7 @@ _MESSAGES: dict[str, type] = {
     "Tagging": Tagging,
     "Upload": Upload,
     "Writing": Writing,
+    "UserChanges": UserChanges,
     "wire_events_Event": Event,
 }
 

@@ -91,7 +91,7 @@ def _perform(lab: Lab, password: str) -> int:
     url = str(lab.facts["server_url"])
     body = {"user": "admin", "password": password, "key_name": "demo"}
     client = Client(url, Client(url).send("POST", "/login", body)["key"])
-    out.print(f"open [bold]{url}[/bold] in a browser: user admin, password {password}")
+    out.print(f"open [bold]{url}[/bold] in a browser and watch: user admin, password {password}")
     if not client.get("/images"):
         raise Failed("there is no image to boot: run 'muster image build' first")
     Show(lab, client).play()

@@ -20,6 +20,7 @@ from muster.api import health, intake, people
 from muster.api.budget import Budget
 from muster.api.document import Document
 from muster.images.library import Library
+from muster.lifecycle.broadcast import Broadcaster
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
@@ -64,8 +65,8 @@ def application(
         },
         exception_handlers=muster.api.app.ERRORS,
         before_request=intake.check,
-        state=_state(store, library),
-        lifespan=lifespan or [],
+        state=_state(store, library, broadcaster := Broadcaster(store)),
+        lifespan=[lambda _: broadcaster.running(), *(lifespan or [])],
         openapi_config=OpenAPIConfig(
             title="muster",
             version=__version__,
@@ -84,12 +85,13 @@ def application(
     )
 
 
-def _state(store: Store, library: Library) -> State:
+def _state(store: Store, library: Library, broadcaster: Broadcaster) -> State:
     """What outlives a request and is no handler's argument."""
     return State(
         {
             "store": store,
             "library": library,
+            "broadcaster": broadcaster,
             "audits": Budget(AUDITS, total=20 * AUDITS),
             "failures": Budget(people.TRIES, total=10000),
         }

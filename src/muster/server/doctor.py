@@ -42,6 +42,30 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding(what, finding.verdict, finding.said)
 
 
+def situation(settings: Settings) -> list[Finding]:
+    """Whether machines can arrive at the server that runs with these settings."""
+    checks = (("interface", _interface), ("dhcp", _dhcp_beside), ("image", _image))
+    found = [(what, check(settings)) for what, check in checks]
+    return [Finding(what, one.verdict, one.said) for what, one in found if one]
+
+
+def _dhcp_beside(settings: Settings) -> Finding | None:
+    """As `_dhcp`, where our own server may be the one that answers."""
+    if settings.dhcp == "none":
+        told = "none of ours: your DHCP server must name our loader (docs/journey.md has the lines)"
+        return Finding("", "warning", told)
+    if settings.dhcp == "proxy":
+        return _dhcp(settings)
+    try:
+        own = segment.find(settings).ip
+        other = segment.other_server(settings.interface) if os.geteuid() == 0 else own
+    except (BadSettings, OSError, subprocess.TimeoutExpired) as error:
+        return Finding("", "warning", f"cannot look for other DHCP servers: {error}")
+    if other in ("", own):
+        return _ok(f"ours gives addresses on {settings.interface}; no other was seen")
+    return _wrong(f"another DHCP server answers: {other}; stop it, or use --dhcp proxy")
+
+
 def _ok(said: str) -> Finding:
     return Finding("", "ok", said)
 

@@ -22,12 +22,14 @@ from muster.images.library import Library
 from muster.lifecycle import bmcverify, deadlines, people, polling, power, tags, timeline
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
+from muster.server import doctor
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.loaders import Loaders
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
 from muster.store import hosts, machines
 from muster.store.engine import CannotOpen, Store
+from muster.web import assets
 
 log = structlog.get_logger("muster")
 SD_LISTEN_FDS_START = 3
@@ -130,6 +132,7 @@ async def _serve(settings: Settings) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     app = application(store, policy, library, keyring=keyring, lifespan=[loops])
+    _furnish(app, settings)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -142,7 +145,7 @@ async def _serve(settings: Settings) -> None:
     )
     log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
     try:
-        await _Server(config).serve(sockets=sockets)
+        await _Server(config, app.state.broadcaster.close).serve(sockets=sockets)
     finally:
         if dnsmasq:
             await dnsmasq.stop()
@@ -155,16 +158,34 @@ def _catch_up(store: Store) -> None:
         pass
 
 
+def _furnish(app: Litestar, settings: Settings) -> None:
+    """What the pages show of this server's network, and whether they have their style."""
+    app.state.situation = lambda: doctor.situation(settings)
+    if absent := assets.missing():
+        log.warning("the pages have no style: run 'make setup'", missing=absent)
+
+
 class _Server(uvicorn.Server):
-    """Ends when told to; uvicorn would raise the signal again and kill us before our `finally`."""
+    """Ends when told to; uvicorn would raise the signal again and kill us before our `finally`.
+
+    `on_exit` ends the streams that pages hold open, which uvicorn would wait for.
+    """
+
+    def __init__(self, config: uvicorn.Config, on_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Called by `serve` around everything."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(number, self._exit, number)
         yield
+
+    def _exit(self, number: int) -> None:
+        self.handle_exit(number, None)
+        self._on_exit()
 
 
 async def _start_dhcp(

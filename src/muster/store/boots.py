@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from muster.store.engine import Missing, Tx
+from muster.store.notices import tell
 from muster.store.rows import all_to, to
 from muster.store.schema import boots, marks
 
@@ -53,14 +54,21 @@ class Mark:
     detail: str
 
 
+_SHOWN = frozenset({"machine_id", "purpose", "phase", "ended_at", "failure", "run_id"})
+
+
 def add(tx: Tx, boot: str, **values: Any) -> None:
     """A new boot."""
     tx.execute(boots.insert().values(id=boot, **values))
+    tell(tx, "boot", boot)
 
 
 def update(tx: Tx, boot: str, **values: Any) -> None:
     """Change columns of one boot."""
     tx.execute(boots.update().where(boots.c.id == boot).values(values))
+    # A heartbeat is no news to anybody.
+    if values.keys() & _SHOWN:
+        tell(tx, "boot", boot)
 
 
 def find(tx: Tx, boot: str) -> Boot:
@@ -146,6 +154,7 @@ def mark(tx: Tx, boot: str, at: datetime, phase: str, status: str, detail: str) 
     tx.execute(
         marks.insert().values(boot_id=boot, at=at, phase=phase, status=status, detail=detail)
     )
+    tell(tx, "boot", boot)
 
 
 def last_mark(tx: Tx, boot: str) -> Mark | None:

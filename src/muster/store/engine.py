@@ -6,7 +6,8 @@ an event lost to a power cut is sent again by its agent, which still spools it u
 one writer connection with BEGIN IMMEDIATE and a pool of readers.
 """
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
+
+from muster.store import notices
 
 Tx = sa.Connection
 """One transaction; every function of this room takes it first."""
@@ -58,6 +61,8 @@ class Store:
                 f"database URL: no support for {kind!r}; write sqlite:///FILE or postgresql://..."
             )
         self.is_sqlite = kind == "sqlite"
+        self._house = secrets.token_hex(8)
+        self._listeners: list[notices.Listener] = []
         if self.is_sqlite:
             self._writer = _sqlite(self.url, pool_size=1, begin="BEGIN IMMEDIATE")
             self._reader = _sqlite(self.url, pool_size=8, begin="BEGIN")
@@ -70,7 +75,29 @@ class Store:
     def write(self) -> Iterator[Tx]:
         """One transaction that may write; commits at the end, rolls back on an exception."""
         with self._writer.begin() as tx:
+            notices.begin(tx)
             yield tx
+            told = notices.told(tx)
+            if told and not self.is_sqlite:
+                notices.send(tx, self._house, told)
+        if told:
+            for listener in tuple(self._listeners):
+                listener(told)
+
+    def hear(self, listener: notices.Listener) -> Callable[[], None]:
+        """Call `listener`, in any thread, with what each commit told; returns what ends that."""
+        self._listeners.append(listener)
+        if self.is_sqlite:
+            return lambda: self._listeners.remove(listener)
+        url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        ear = notices.Ear(url, self._house, listener)
+        ear.start()
+
+        def end() -> None:
+            self._listeners.remove(listener)
+            ear.stop()
+
+        return end
 
     @contextmanager
     def read(self) -> Iterator[Tx]:

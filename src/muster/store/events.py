@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happened: one line an event, kept when the machine's record goes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from muster.store.engine import Tx
+from muster.store.notices import tell
 from muster.store.rows import all_to
 from muster.store.schema import events
 
@@ -35,11 +37,13 @@ def add(
     boot: str | None = None,
 ) -> None:
     """Write one event."""
-    tx.execute(
+    inserted = tx.execute(
         events.insert().values(
             at=at, kind=kind, message=message, actor=actor, machine_id=machine, boot_id=boot
         )
-    )
+    ).inserted_primary_key
+    assert inserted is not None
+    tell(tx, "event", inserted[0])
 
 
 def some(
@@ -56,3 +60,20 @@ def some(
         return all_to(Event, tx.execute(query.limit(limit)))
     newest = all_to(Event, tx.execute(query.order_by(events.c.id.desc()).limit(limit)))
     return newest[::-1]
+
+
+def newest(tx: Tx) -> int:
+    """The highest id; 0 when nothing happened yet."""
+    return int(tx.execute(sa.select(sa.func.max(events.c.id))).scalar_one() or 0)
+
+
+def these(tx: Tx, ids: Sequence[int]) -> list[Event]:
+    """Events by their ids, in order."""
+    query = sa.select(events).where(events.c.id.in_(ids)).order_by(events.c.id)
+    return all_to(Event, tx.execute(query))
+
+
+def following(tx: Tx, place: int, *, limit: int) -> list[Event]:
+    """Events with higher ids than `place`, in order; 0 is before the first."""
+    query = sa.select(events).where(events.c.id > place).order_by(events.c.id).limit(limit)
+    return all_to(Event, tx.execute(query))

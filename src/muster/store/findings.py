@@ -48,3 +48,10 @@ def results(tx: Tx, ids: Sequence[str], name: str) -> dict[str, int]:
     query = sa.select(findings.c.machine_id, findings.c.result_id).where(findings.c.name == name)
     return {row.machine_id: row.result_id for row in tx.execute(
         query.where(findings.c.machine_id.in_(ids)))}  # fmt: skip
+
+
+def of_all(tx: Tx, name: str, *, limit: int) -> dict[str, Any]:
+    """One kind of finding of every machine that has it, by the machine's id."""
+    query = sa.select(findings.c.machine_id, findings.c.body).where(findings.c.name == name)
+    rows = tx.execute(query.order_by(findings.c.machine_id).limit(limit))
+    return {row.machine_id: row.body for row in rows}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines and the MACs on their records."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from muster.machine.identity import Claim, Known
 from muster.machine.states import State
 from muster.store.engine import Conflict, Missing, Tx
+from muster.store.notices import tell
 from muster.store.rows import all_to, columns, to
 from muster.store.schema import machines, macs
 
@@ -90,6 +91,12 @@ def some(tx: Tx, *, state: str = "", limit: int = 1000, after: str = "") -> list
     return all_to(Machine, tx.execute(query.limit(limit)))
 
 
+def names(tx: Tx, ids: Collection[str]) -> dict[str, str]:
+    """The names of the machines with these ids that there are."""
+    query = sa.select(machines.c.id, machines.c.name).where(machines.c.id.in_(ids))
+    return {row.id: row.name for row in tx.execute(query)}
+
+
 def count_by_state(tx: Tx) -> dict[str, int]:
     """How many machines are in each state that any is in."""
     query = sa.select(machines.c.state, sa.func.count()).group_by(machines.c.state)
@@ -136,6 +143,7 @@ def add(tx: Tx, machine: Machine) -> None:
         raise Conflict(f"the name {machine.name!r} is taken by another machine")
     values = {c.name: getattr(machine, c.name) for c in columns(Machine, machines)}
     tx.execute(machines.insert().values(values))
+    tell(tx, "machine", machine.id)
 
 
 def name_taken(tx: Tx, name: str) -> bool:
@@ -175,6 +183,7 @@ def forget_macs(tx: Tx, machine: str, some_macs: Sequence[str]) -> None:
 def update(tx: Tx, machine: str, **values: Any) -> None:
     """Change columns of one record."""
     tx.execute(machines.update().where(machines.c.id == machine).values(values))
+    tell(tx, "machine", machine)
 
 
 def sealed(tx: Tx) -> dict[str, str]:
@@ -193,3 +202,4 @@ def rename(tx: Tx, machine: str, name: str, *, now: datetime) -> None:
 def delete(tx: Tx, machine: str) -> None:
     """Remove the record and what hangs on it; events stay."""
     tx.execute(machines.delete().where(machines.c.id == machine))
+    tell(tx, "machine", machine)

@@ -93,3 +93,45 @@ def goals_of(tx: Tx, ids: Sequence[str]) -> dict[str, Goal]:
     """What is or was wanted of these machines."""
     query = sa.select(power_goals).where(power_goals.c.machine_id.in_(ids))
     return {goal.machine_id: goal for goal in all_to(Goal, tx.execute(query))}
+
+
+@dataclass(frozen=True)
+class PowerRow:
+    """A machine with what was seen of its power; `goal` and `status` are "" without a goal."""
+
+    id: str
+    name: str
+    power_driver: str
+    state: str
+    health: str
+    error: str
+    seen_at: datetime | None
+    goal: str
+    status: str
+    detail: str
+
+
+def overview(tx: Tx, *, limit: int) -> list[PowerRow]:
+    """Machines that have a switch: those in trouble first, then by name."""
+    seen, goal = power_states.c, power_goals.c
+    query = (
+        sa.select(
+            machines.c.id, machines.c.name, machines.c.power_driver, seen.seen_at,
+            *(sa.func.coalesce(column, "").label(name) for name, column in (
+                ("state", seen.state), ("health", seen.health), ("error", seen.error),
+                ("goal", goal.goal), ("status", goal.status), ("detail", goal.detail))),
+        )
+        .outerjoin(power_states, seen.machine_id == machines.c.id)
+        .outerjoin(power_goals, goal.machine_id == machines.c.id)
+        .where(machines.c.power_driver != "manual")
+        .order_by(sa.case((sa.func.coalesce(seen.error, "") != "", 0), else_=1), machines.c.name)
+    )  # fmt: skip
+    return all_to(PowerRow, tx.execute(query.limit(limit)))
+
+
+def count(tx: Tx) -> dict[str, int]:
+    """How many machines are on, off, unknown; "manual" are those only a person can switch."""
+    query = sa.select(power_states.c.state, sa.func.count()).group_by(power_states.c.state)
+    found = {str(state) or "not looked yet": int(number) for state, number in tx.execute(query)}
+    manual = sa.select(sa.func.count()).where(machines.c.power_driver == "manual")
+    return found | {"manual": int(tx.execute(manual).scalar_one())}

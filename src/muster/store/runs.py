@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import zstandard
 
 from muster.store.engine import Missing, Tx
+from muster.store.notices import tell
 from muster.store.rows import all_to, to
 from muster.store.schema import chunks, documents, machines, results, runs, script_contents
 
@@ -81,12 +82,14 @@ def add(tx: Tx, **values: Any) -> int:
     """A new run; returns its id."""
     inserted = tx.execute(runs.insert().values(values)).inserted_primary_key
     assert inserted is not None
+    tell(tx, "run", inserted[0])
     return int(inserted[0])
 
 
 def update(tx: Tx, run: int, **values: Any) -> None:
     """Change columns of one run."""
     tx.execute(runs.update().where(runs.c.id == run).values(values))
+    tell(tx, "run", run)
 
 
 def find(tx: Tx, run: int) -> Run:
@@ -117,6 +120,7 @@ def overdue(tx: Tx, now: datetime) -> list[Run]:
 
 def add_result(tx: Tx, **values: Any) -> int:
     """A script that a run owes; returns its id."""
+    tell(tx, "run", values["run_id"])
     words = {"state": "pending", "reason": "", "output_bytes": 0} | values
     inserted = tx.execute(results.insert().values(words)).inserted_primary_key
     assert inserted is not None
@@ -190,13 +194,31 @@ def measured(tx: Tx, name: str, *, limit: int) -> list[Measured]:
 
 def update_result(tx: Tx, result: int, **values: Any) -> None:
     """Change columns of one result."""
-    tx.execute(results.update().where(results.c.id == result).values(values))
+    where = results.c.id == result
+    changed = tx.execute(results.update().where(where).values(values).returning(results.c.run_id))
+    for row in changed:
+        tell(tx, "run", row.run_id)
+
+
+def values_of_model(
+    tx: Tx, name: str, vendor: str, product: str, *, limit: int
+) -> list[dict[str, Any]]:
+    """What a script measured on machines of one model, newest first."""
+    query = (
+        sa.select(results.c["values"])
+        .join(runs, runs.c.id == results.c.run_id)
+        .join(machines, machines.c.id == runs.c.machine_id)
+        .where(results.c.name == name, results.c.ended_at.is_not(None))
+        .where(machines.c.vendor == vendor, machines.c.product == product)
+    )
+    return [row[0] or {} for row in tx.execute(query.order_by(results.c.id.desc()).limit(limit))]
 
 
 def end_open_results(tx: Tx, run: int, *, state: str, reason: str, now: datetime) -> None:
     """Every result that has not ended ends so."""
     where = sa.and_(results.c.run_id == run, results.c.state.in_(OPEN))
     tx.execute(results.update().where(where).values(state=state, reason=reason, ended_at=now))
+    tell(tx, "run", run)
 
 
 def interrupted(tx: Tx, run: int) -> list[Result]:
@@ -212,26 +234,46 @@ def append_output(tx: Tx, result: int, stream: str, data: bytes) -> None:
     where = results.c.id == result
     more = results.update().where(where).values(output_bytes=results.c.output_bytes + len(data))
     tx.execute(more)
+    tell(tx, "output", result)
 
 
-def output(tx: Tx, result: int, *, stream: str = "combined", offset: int = 0) -> bytes:
-    """The raw bytes of one stream from `offset` on; combined is stdout and stderr as they came."""
-    streams = ("stdout", "stderr") if stream == "combined" else (stream,)
-    where = sa.and_(chunks.c.result_id == result, chunks.c.stream.in_(streams))
+def output(
+    tx: Tx, result: int, *, stream: str = "combined", offset: int = 0, limit: int | None = None
+) -> bytes:
+    """The raw bytes of one stream from `offset` on, all or at most `limit`.
+
+    Combined is stdout and stderr as they came.
+    """
+    where = _of_stream(result, stream)
     sizes = tx.execute(sa.select(chunks.c.id, chunks.c.size).where(where).order_by(chunks.c.id))
     wanted: list[int] = []
-    skip = offset
+    skip, place = offset, 0
     for chunk, size in sizes:
+        place += size
         if not wanted and skip >= size:
             skip -= size
             continue
         wanted.append(chunk)
+        if limit is not None and place >= offset + limit:
+            break
     if not wanted:
         return b""
-    newer = sa.and_(where, chunks.c.id >= wanted[0])
-    rows = tx.execute(sa.select(chunks.c.data).where(newer).order_by(chunks.c.id))
+    part = sa.and_(where, chunks.c.id.between(wanted[0], wanted[-1]))
+    rows = tx.execute(sa.select(chunks.c.data).where(part).order_by(chunks.c.id))
     expand = zstandard.ZstdDecompressor()
-    return b"".join(expand.decompress(row.data) for row in rows)[skip:]
+    found = b"".join(expand.decompress(row.data) for row in rows)
+    return found[skip:] if limit is None else found[skip : skip + limit]
+
+
+def output_size(tx: Tx, result: int, *, stream: str = "combined") -> int:
+    """Bytes of one stream so far."""
+    query = sa.select(sa.func.sum(chunks.c.size)).where(_of_stream(result, stream))
+    return int(tx.execute(query).scalar_one() or 0)
+
+
+def _of_stream(result: int, stream: str) -> sa.ColumnElement[bool]:
+    streams = ("stdout", "stderr") if stream == "combined" else (stream,)
+    return sa.and_(chunks.c.result_id == result, chunks.c.stream.in_(streams))
 
 
 def add_document(tx: Tx, **values: Any) -> None:

@@ -1,0 +1,61 @@
+"""What a person at the console sees of a real machine with real firmware, without one reload."""
+
+import pytest
+from tests.e2e.served import PASSWORD, SLOW, Served
+from tests.web.browsing import Watched, chromium, serious, shoot
+
+from muster.lab.machines import Firmware, Order
+
+pytestmark = pytest.mark.e2e
+
+
+def test_from_the_plug_to_ready_on_the_console(served: Served) -> None:
+    served.lab.add(Order(name="m1", firmware=Firmware.BIOS))
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        watched = Watched(context, served.url)
+        page = watched.signed_in(password=PASSWORD)
+        page.set_default_timeout(SLOW * 1000)
+        page.wait_for_selector("text=Plug in the first machine")
+        page.wait_for_selector("ul.findings")
+        shoot(page, "first-page")
+        page.wait_for_selector("body[data-connected]")
+        page.evaluate("window.stays = true")
+
+        served.lab.machine("m1").on()
+        page.wait_for_selector("article.boot")
+        page.wait_for_selector(".phases li[data-state=now]")
+        shoot(page, "arriving")
+        page.wait_for_selector("article.boot h3 a")
+        assert page.evaluate("window.stays"), "the page was loaded again"
+        served.wait("m1 is surveyed", lambda: served._surveyed("m1"))
+        served.lab.machine("m1").wait_until("stopped", limit_s=SLOW)
+        machine = served.wire_power("m1")
+
+        page.goto(f"{served.url}/machines/{machine}")
+        page.wait_for_selector("svg.diagram")
+        page.get_by_role("button", name="Commission").click()
+        page.get_by_role("button", name="Commission").click()
+        page.wait_for_selector("h1 >> text=Commissioning")
+        page.locator("#runs h3 a").first.click()
+        page.wait_for_selector("body[data-connected]")
+        page.evaluate("window.stays = true")
+        page.wait_for_selector("td .badge[data-state=running]")
+        shoot(page, "run-live")
+        log = watched.page()
+        log.set_default_timeout(SLOW * 1000)
+        first = page.locator("tbody a").first.get_attribute("href")
+        log.goto(f"{served.url}{first}")
+        # Lines of the script come into the open page.
+        log.wait_for_function("document.querySelector('#log').innerText.trim().length > 100")
+        page.wait_for_selector("h1 >> .badge[data-state=passed]")
+        assert page.evaluate("window.stays"), "the run's page was loaded again"
+
+        page.goto(f"{served.url}/machines/{machine}")
+        page.wait_for_selector("h1 >> text=Ready")
+        assert serious(page) == []
+        shoot(page, "ready")
+        page.goto(f"{served.url}/machines/{machine}/history")
+        assert "version 1 to 2" in page.locator("h2").inner_text()
+        watched.check()
+        context.close()

@@ -1,0 +1,115 @@
+"""Every page in a real browser: accessible, quiet, light and dark, on a desk and on a phone."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rackserver import rackserver
+from tests.web.browsing import Watched, serious, shoot
+from tests.web.house import House, altered
+
+pytestmark = pytest.mark.slow
+
+LLDP = b"""<lldp><interface name="%s" via="LLDP"><chassis><id type="mac">00:11:22:33:44:55</id>
+<name>leaf-1</name><descr>Top of rack 7</descr></chassis>
+<port><id type="ifname">Ethernet%d</id><descr>Ethernet%d</descr></port></interface></lldp>"""
+
+
+def neighbour(number: int) -> dict[str, bytes]:
+    return {"99-maas-01-capture-lldp": LLDP % (b"eth0", number, number)}
+
+
+def degraded(body: dict[str, Any]) -> None:
+    function = body["extra"]["pcie"]["functions"][0]
+    function["degraded"] = "x8 of x16"
+
+
+@pytest.fixture(scope="module")
+def rack(home: House) -> dict[str, str]:
+    """Three machines surveyed, one of them twice; one that is stuck, one that starts."""
+    document = json.dumps(rackserver()).encode()
+    ids = {}
+    for number in (1, 2, 3):
+        mac, uuid = f"52:54:00:00:00:0{number}", f"5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a0{number}"
+        own = altered(document, degraded) if number == 2 else document
+        ids[f"m{number}"] = home.surveyed(own, mac=mac, uuid=uuid, outputs=neighbour(number))
+    home.ask("POST", f"/machines/{ids['m1']}/commission", json={})
+
+    def less(body: dict[str, Any]) -> None:
+        body["extra"]["dimms"]["slots"][1] = {"slot": "A2", "size": 0}
+
+    welcome = home.hello(
+        home.boot(mac="52:54:00:00:00:01", uuid="5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a01"),
+        mac="52:54:00:00:00:01",
+        uuid="5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a01",
+    ).json()
+    home.play(welcome, altered(document, less), outputs=neighbour(1))
+    stuck = home.boot(mac="52:54:00:00:00:0a", uuid="5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a0a")
+    report = {"phase": "root", "status": "failed", "detail": "404 Not Found", "uptime_s": 9.5}
+    home.client.post(f"/boot/report/{stuck}", json=report)
+    home.boot(mac="52:54:00:00:00:0b", uuid="5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a0b")
+    run = home.get(f"/machines/{ids['m1']}/runs")[0]
+    survey = next(r for r in run["results"] if r["name"] == "50-maas-01-commissioning")
+    return ids | {"run": str(run["id"]), "result": str(survey["id"])}
+
+
+PAGES = {
+    "arrivals": "/",
+    "machines": "/machines",
+    "machine": "/machines/{m2}",
+    "history": "/machines/{m1}/history",
+    "run": "/runs/{run}",
+    "log": "/results/{result}",
+    "raw": "/machines/{m1}/raw",
+    "machine-power": "/machines/{m1}/power",
+    "topology": "/topology",
+    "scripts": "/scripts",
+    "script": "/scripts/50-maas-01-commissioning",
+    "script-edit": "/scripts/new",
+    "power": "/power",
+    "images": "/images",
+    "events": "/events",
+    "audit": "/events?kind=audit.",
+    "settings": "/settings",
+}
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Any, home: House) -> Iterator[Watched]:
+    context = browser.new_context(base_url=home.url, viewport={"width": 1280, "height": 900})
+    made = Watched(context, home.url)
+    made.signed_in().close()
+    yield made
+    context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_and_quiet(
+    name: str, signed_in: Watched, rack: dict[str, str]
+) -> None:
+    page = signed_in.page()
+    page.goto(PAGES[name].format(**rack))
+    page.wait_for_load_state("load")
+    if page.locator("body").get_attribute("data-live"):
+        page.wait_for_selector("body[data-connected]")
+    assert serious(page) == []
+    shoot(page, name)
+    page.emulate_media(color_scheme="dark")
+    assert serious(page) == []
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390, f"{name} is {wide} wide on a phone"
+    assert serious(page) == []
+    if name in ("arrivals", "machine"):
+        page.screenshot(path=f"docs/screens/{name}-phone.png", animations="disabled")
+    page.close()
+    signed_in.check()
+
+
+def test_the_sign_in_page_is_accessible_too(watched: Watched) -> None:
+    page = watched.page()
+    page.goto("/sign-in")
+    assert serious(page) == []
+    shoot(page, "sign-in")
