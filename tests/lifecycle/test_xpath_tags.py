@@ -21,6 +21,7 @@ TREE = b"""<list><node id="box" class="system"><product>Rack 9000</product>
 
 @pytest.fixture(autouse=True)
 def two_scripts(monkeypatch: pytest.MonkeyPatch, three_scripts: None) -> None:
+    assert three_scripts is None, "it takes away what is given back here"
     two = [script for script in REAL() if script.name in (LSHW, VIRTUALITY)]
     monkeypatch.setattr(catalogue, "for_commission", lambda: two)
 
