@@ -9,7 +9,7 @@ from muster.lifecycle import broadcast
 from muster.lifecycle.broadcast import Broadcaster, News
 from muster.store import events
 from muster.store.engine import Store
-from muster.store.notices import tell
+from muster.store.notices import Notice, tell
 
 LIMIT_S = 10.0
 
@@ -166,3 +166,18 @@ def test_a_number_whose_transaction_is_still_open_is_waited_for(
         await work
 
     playing(store, play)
+
+
+def test_it_ends_also_when_something_is_told_as_it_ends(store: Store) -> None:
+    """wait_for() of Python 3.11 forgot the cancellation then, and the server never stopped."""
+    never_comes = Notice("event", str(10**9))
+
+    async def play(broadcaster: Broadcaster) -> None:
+        broadcaster._heard([never_comes])
+        await asyncio.to_thread(broadcaster._read_newest)
+        while broadcaster._stir.is_set() or not broadcaster._stir._waiters:  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        broadcaster._heard([never_comes])
+
+    for _ in range(3):
+        playing(store, play)

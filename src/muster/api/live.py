@@ -90,7 +90,8 @@ class EventStream:
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         message: Any = {"type": "http.response.body", "body": body, "more_body": more}
-        await asyncio.wait_for(send(message), STUCK_S)
+        async with asyncio.timeout(STUCK_S):
+            await send(message)
 
     def _still_open(self) -> bool:
         try:

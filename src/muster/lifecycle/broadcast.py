@@ -129,7 +129,8 @@ class Broadcaster:
                 if "event" in topics and watch.after < self._newest:
                     continue
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(watch.awake.wait(), silence_s)
+                    async with asyncio.timeout(silence_s):
+                        await watch.awake.wait()
                 watch.awake.clear()
         finally:
             self._watches.discard(watch)
@@ -164,10 +165,12 @@ class Broadcaster:
 
     async def _work(self) -> None:
         """Gather, read once, wake everybody; one failed look at the database ends nothing."""
-        while True:
+        while not self._closed:
+            # A number that is waited for is looked at again without anybody's word. Not by
+            # wait_for(): before Python 3.12 it forgets a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
-                # A number that is waited for is looked at again without anybody's word.
-                await asyncio.wait_for(self._stir.wait(), WAIT_S / 8 if self._noticed else None)
+                async with asyncio.timeout(WAIT_S / 8 if self._noticed else None):
+                    await self._stir.wait()
             self._stir.clear()
             pending, self._pending = list(self._pending), {}
             if LOST in pending or self._noticed:
