@@ -192,3 +192,14 @@ def test_the_image_starts_lldpd_with_the_words_that_the_script_looks_for() -> No
     assert words
     customize = Path(muster.__file__).parent / "images" / "inside" / "customize.py"
     assert f"'{words[1]}\\n'" in customize.read_text()
+
+
+def test_the_documentation_tells_every_test_and_its_tiers() -> None:
+    docs = Path(muster.__file__).parents[2] / "docs" / "scripts.md"
+    rows = [line.split("|") for line in docs.read_text().splitlines() if line.startswith("| ")]
+    told = {name.strip(): row[2] for row in rows for name in row[1].split(",")}
+    for script in builtin("testing"):
+        for tier in {"commissioning", "quick", "standard", "burn-in"} & set(script.tags):
+            assert tier in told[script.name], script.name
+        for name, about in script.parameters.items():
+            assert about["type"] in ("storage", "interface") or name in docs.read_text()
