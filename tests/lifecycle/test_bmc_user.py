@@ -309,6 +309,21 @@ def test_a_bmc_that_does_not_answer_is_tried_some_times(
     assert len(told(rack, "bmc.unverified")) == 1
 
 
+def test_a_server_killed_while_it_tried_loses_nothing(
+    rack: Rack, outside: list[dict[str, str]]
+) -> None:
+    visit = Visit(rack, bmc_config="configure")
+    visit.secret()
+    visit.report()
+    lease = timedelta(seconds=120)
+    with rack.store.write() as tx:
+        assert len(bmc_offers.claim_due(tx, now=rack.now(), lease=lease, limit=9)) == 1
+    assert verify(rack) == 0, "another server may be at it"
+    rack.now.now += lease
+    assert verify(rack) == 1
+    assert rack.machine("m").power_driver == "ipmi"
+
+
 def test_a_bmc_without_an_address_for_us_is_told(rack: Rack) -> None:
     visit = Visit(rack, bmc_config="configure")
     visit.secret()
