@@ -9,7 +9,8 @@ from tests.agent.conftest import MakeMachine
 from tests.agent.machine import Machine, script
 from tests.server.running import wait_for
 
-from muster.lifecycle import commission
+from muster.lifecycle import bmc, commission
+from muster.lifecycle.secrets import Forbidden
 from muster.server.app import utc_now
 from muster.store import machines
 
@@ -243,3 +244,41 @@ def test_an_agent_without_its_configuration_says_so(machine: Machine, config: st
     machine.start()
     assert machine.finish() == 2
     assert "agent.json" in machine.console()
+
+
+def test_a_secret_reaches_its_script_by_a_file_and_nothing_else(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"user": "muster", "passwords": ["hush-hush-hush-1"]}
+    monkeypatch.setattr(bmc, "secret", lambda *_: known)
+    look = 'stat -c "%a %s" "$MUSTER_SECRET_FILE"; grep -c hush-hush-hush-1 "$MUSTER_SECRET_FILE"'
+    places = " ".join(f"/proc/{pid}/{file}" for pid in ("$$", "$PPID")
+                      for file in ("environ", "cmdline"))  # fmt: skip
+    elsewhere = f"grep -l hush-hush-hush-1 {places}; true"
+    results = machine.run(
+        script("30-bmc", f"{look}; {elsewhere}", tags=("bmc-config",)),
+        script("40-other", f"{look} || true"),
+    )
+    assert {result.state for result in results.values()} == {"passed"}
+    size, times = machine.output("30-bmc").splitlines()
+    assert size.startswith(b"600 ")
+    assert times == b"1", "nowhere but in the file"
+    assert machine.output("40-other") == b"600 0\n0\n"
+    kept = [file for file in machine.folder.rglob("*") if file.is_file()]
+    assert kept
+    assert not [file for file in kept if b"hush-hush-hush-1" in file.read_bytes()]
+
+
+def test_a_secret_that_is_refused_fails_its_script_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Forbidden("not for you", status=403)
+
+    monkeypatch.setattr(bmc, "secret", refuse)
+    results = machine.run(
+        script("30-bmc", "true", tags=("bmc-config",)), script("40-other", "true")
+    )
+    assert results["30-bmc"].state == "failed"
+    assert "its secret is refused" in results["30-bmc"].reason
+    assert results["40-other"].state == "passed"

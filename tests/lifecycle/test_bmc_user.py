@@ -18,7 +18,7 @@ from muster.power import ipmi, redfish
 from muster.power.drivers import PowerError
 from muster.scripts import catalogue
 from muster.store import bmc_offers, events, findings
-from muster.wire.hello import ScriptItem, Welcome
+from muster.wire.hello import ScriptItem
 
 REPORT = {
     "kind": "ipmi",
@@ -165,6 +165,7 @@ def test_passwords_are_of_several_kinds_and_the_same_until_one_is_taken(rack: Ra
     kinds = [(len(text), text.isalnum()) for text in first["passwords"]]
     assert kinds == [(16, False), (16, True), (20, False)]
     assert visit.secret() == first
+    assert not [text for text in first["passwords"] if text in repr(visit.welcome)]
     with rack.store.read() as tx:
         machine = rack.machine("m").id
         offer = bmc_offers.find(tx, machine)
@@ -309,6 +310,21 @@ def test_a_bmc_that_does_not_answer_is_tried_some_times(
     assert len(told(rack, "bmc.unverified")) == 1
 
 
+def test_a_server_killed_while_it_tried_loses_nothing(
+    rack: Rack, outside: list[dict[str, str]]
+) -> None:
+    visit = Visit(rack, bmc_config="configure")
+    visit.secret()
+    visit.report()
+    lease = timedelta(seconds=120)
+    with rack.store.write() as tx:
+        assert len(bmc_offers.claim_due(tx, now=rack.now(), lease=lease, limit=9)) == 1
+    assert verify(rack) == 0, "another server may be at it"
+    rack.now.now += lease
+    assert verify(rack) == 1
+    assert rack.machine("m").power_driver == "ipmi"
+
+
 def test_a_bmc_without_an_address_for_us_is_told(rack: Rack) -> None:
     visit = Visit(rack, bmc_config="configure")
     visit.secret()
@@ -378,10 +394,3 @@ def test_a_rotation_takes_offered_passwords_along(
 def test_a_report_that_is_none_is_named(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(Unreadable, match=why):
         read_bmc(json.dumps(REPORT | changes).encode())
-
-
-def test_welcome_says_nothing_of_passwords(rack: Rack) -> None:
-    visit = Visit(rack, bmc_config="configure")
-    passwords = visit.secret()["passwords"]
-    assert isinstance(visit.welcome, Welcome)
-    assert not [text for text in passwords if text in repr(visit.welcome)]

@@ -44,6 +44,7 @@ class Chassis:
         self._reason = "never switched on"
         self._since = _now()
         self._next_boot: Boot | None = None
+        self._overridden = False
         self._pressed: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._is = {"running": asyncio.Event(), "stopped": asyncio.Event()}
@@ -96,8 +97,9 @@ class Chassis:
         async with self._turn:
             if self._qmp is None:
                 raise Conflict(f"{self.machine.name} is off, so it cannot be reset: use on")
-            if self._next_boot is not None:
-                await self._boot_from(self._next_boot)
+            if (first := self._take_next_boot()) is not None:
+                await self._boot_from(first)
+                self._overridden = True
             await self._qmp.command("system_reset")
 
     async def soft(self) -> None:
@@ -145,6 +147,7 @@ class Chassis:
         if self._child is not None:
             return
         self._power_ons += 1
+        first = self._take_next_boot()
         self._head_line()
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as handed:
@@ -159,7 +162,7 @@ class Chassis:
                     qmp_fd=theirs.fileno(),
                     tpm_fd=tpm_fd,
                     kcs_port=self.bmc.kcs_port if self.bmc else None,
-                    first=self._next_boot,
+                    first=first,
                 ),
                 cwd=self.folder,
                 log=self.folder / qemu.QEMU_LOG,
@@ -176,8 +179,10 @@ class Chassis:
             ) from error
         self._child = child
         self._changed("running", "switched on")
-        await self._firmware_has_read_the_order()
         self._watcher = asyncio.create_task(self._watch(child))
+        if first is not None:
+            # Not waited for: on a loaded host QEMU takes 10 s and more to answer while it starts.
+            self.press(self._boot_from(None))
         for index, up in enumerate(self._links):
             if not up:
                 await self._apply_link(index)
@@ -224,16 +229,16 @@ class Chassis:
     def _heard(self, event: str, data: dict[str, Any]) -> None:
         if event == "SHUTDOWN" and data.get("guest"):
             self._reason = "the guest switched itself off"
-        if event == "RESET" and self._next_boot is not None:
-            self.press(self._firmware_has_read_the_order())
+        if event == "RESET" and self._overridden:
+            self._overridden = False
+            self.press(self._boot_from(None))
 
-    async def _firmware_has_read_the_order(self) -> None:
-        """QEMU hands the order to the firmware at power on and at a reset, not in between."""
-        if self._next_boot is not None:
-            self._next_boot = None
-            await self._boot_from(None)
+    def _take_next_boot(self) -> Boot | None:
+        first, self._next_boot = self._next_boot, None
+        return first
 
     async def _boot_from(self, first: Boot | None) -> None:
+        """QEMU hands the order to the firmware at power on and at a reset, not in between."""
         if self._qmp is None:
             return
         for device, place in board.boot_order(self.machine, first).items():

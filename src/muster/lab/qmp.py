@@ -10,7 +10,7 @@ from typing import Any
 
 from muster.lab.errors import PowerFailed
 
-COMMAND_LIMIT_S = 10.0
+COMMAND_LIMIT_S = 30.0
 
 
 class Qmp:
