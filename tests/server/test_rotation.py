@@ -20,7 +20,7 @@ def test_the_first_start_makes_the_keys_and_the_command_changes_them(
     before = list(serve.open_keyring(settings, store).keys())
     assert commands.rotate_secrets() == 0
     said = capsys.readouterr().out
-    assert said == f"0 secrets sealed anew, 1 old keys forgotten: {key_file(settings)}\n"
+    assert said == f"0 secrets sealed anew, 1 old keys forgotten: key file {key_file(settings)}\n"
     assert list(serve.open_keyring(settings, store).keys()) != before
 
 

@@ -30,6 +30,7 @@ class Keyring:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self.where = f"key file {file}"
         self._read_from: tuple[int, int] | None = None
         self._keys: dict[str, bytes] = {}
 
@@ -38,7 +39,7 @@ class Keyring:
         if self.file.exists():
             return False
         self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._write({_new_id(): AESGCM.generate_key(256)})
+        self._write({new_id(): AESGCM.generate_key(256)})
         return True
 
     def keys(self) -> dict[str, bytes]:
@@ -52,7 +53,7 @@ class Keyring:
                         raise KeyringError(
                             f"key file {self.file}: others may read it; chmod 600 {self.file}"
                         )
-                    self._keys = _parse(opened.read(), self.file)
+                    self._keys = parse(opened.read(), self.where)
                     self._read_from = seen
         except OSError as error:
             raise KeyringError(
@@ -78,8 +79,8 @@ class Keyring:
         key = self.keys().get(key_id)
         if key is None:
             raise KeyringError(
-                f"key file {self.file}: has no key {key_id!r}, with which the secrets of {of} were"
-                " sealed; restore the file from its backup, or give the machine's power parameters"
+                f"{self.where}: has no key {key_id!r}, with which the secrets of {of} were"
+                " sealed; restore it from its backup, or give the machine's power parameters"
                 " again"
             )
         try:
@@ -99,7 +100,7 @@ class Keyring:
 
     def add_key(self) -> str:
         """A new key before the others; returns its id."""
-        name = _new_id()
+        name = new_id()
         self._write({name: AESGCM.generate_key(256), **self.keys()})
         return name
 
@@ -111,11 +112,10 @@ class Keyring:
 
     def _write(self, keys: dict[str, bytes]) -> None:
         """Replace the file in one step: a crash leaves the old or the new one."""
-        lines = (f"{name} {base64.b64encode(key).decode()}\n" for name, key in keys.items())
         # mkstemp makes the file 0600 whatever the umask.
         number, temporary = tempfile.mkstemp(dir=self.file.parent, prefix=f".{self.file.name}.")
         with os.fdopen(number, "w") as opened:
-            opened.write("".join(lines))
+            opened.write(text_of(keys))
             opened.flush()
             os.fsync(opened.fileno())
         Path(temporary).replace(self.file)
@@ -124,11 +124,18 @@ class Keyring:
         os.close(folder)
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """A name for a key."""
     return secrets.token_hex(4)
 
 
-def _parse(text: bytes, file: Path) -> dict[str, bytes]:
+def text_of(keys: dict[str, bytes]) -> str:
+    """The keys as lines, as `parse` reads them."""
+    return "".join(f"{name} {base64.b64encode(key).decode()}\n" for name, key in keys.items())
+
+
+def parse(text: bytes, where: str) -> dict[str, bytes]:
+    """The keys by id; raises KeyringError naming the line."""
     keys = {}
     for number, line in enumerate(text.decode("ascii", "replace").splitlines(), start=1):
         name, _, encoded = line.partition(" ")
@@ -137,10 +144,8 @@ def _parse(text: bytes, file: Path) -> dict[str, bytes]:
         except binascii.Error:
             key = b""
         if not name or len(key) != 32:
-            raise KeyringError(
-                f"key file {file}: line {number} is no key; restore the file from its backup"
-            )
+            raise KeyringError(f"{where}: line {number} is no key; restore it from its backup")
         keys[name] = key
     if not keys:
-        raise KeyringError(f"key file {file}: is empty; restore it from its backup")
+        raise KeyringError(f"{where}: is empty; restore it from its backup")
     return keys

@@ -110,7 +110,7 @@ def rotate_secrets(*, flags: Flags | None = None) -> int:
     except (hall.CannotStart, CannotOpen, KeyringError, OSError) as error:
         print(f"muster rotate-secrets: {error}", file=sys.stderr)
         return 1
-    print(f"{secrets} secrets sealed anew, {keys} old keys forgotten: {keyring.file}")
+    print(f"{secrets} secrets sealed anew, {keys} old keys forgotten: {keyring.where}")
     return 0
 
 

@@ -22,6 +22,7 @@ from muster.images.library import Library
 from muster.lifecycle import bmcverify, deadlines, people, polling, power, tags, timeline
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
+from muster.lifecycle.vault import Place, VaultKeyring
 from muster.server import doctor
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
@@ -82,9 +83,33 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
+def keyring_of(settings: Settings) -> Keyring:
+    """The keys in Vault when there is one, else in the file; raises BadSettings."""
+    if not settings.vault_url:
+        return Keyring(key_file(settings))
+    if not settings.vault_url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        raise BadSettings(f"vault_url={settings.vault_url!r}: must be https")
+    if not settings.vault_token_file and not (
+        settings.vault_role_id and settings.vault_secret_id_file
+    ):
+        raise BadSettings("vault_url needs vault_role_id and vault_secret_id_file, or a token file")
+    return VaultKeyring(
+        Place(
+            settings.vault_url,
+            settings.vault_mount.strip("/"),
+            settings.vault_path.strip("/"),
+            settings.vault_role_id,
+            settings.vault_secret_id_file,
+            settings.vault_token_file,
+            settings.vault_ca_file,
+            settings.vault_namespace,
+        )
+    )
+
+
 def open_keyring(settings: Settings, store: Store) -> Keyring:
     """The keys of BMC secrets, made at the first start; raises CannotStart or KeyringError."""
-    keyring = Keyring(key_file(settings))
+    keyring = keyring_of(settings)
     with store.write() as tx:
         # Two servers that start at once make one file.
         store.one_at_a_time(tx)
