@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.web.browsing import Watched, serious, shoot
 from tests.web.hostile import STRINGS
 from tests.web.house import House, wait_for
 
-from muster.store import events
+from muster.store import events, machines
 
 pytestmark = pytest.mark.slow
 
@@ -247,6 +248,24 @@ def test_bulk_selection_by_keys(admin: Page, home: House) -> None:
     assert admin.locator("#marked").inner_text() == "2 marked"
     admin.get_by_role("button", name="Accept").click()
     assert all(name in admin.locator("ul.names").inner_text() for name in names)
+
+
+def test_500_machines_are_tagged_together(admin: Page, home: House) -> None:
+    name = home.enlist(**fresh())["machine"]
+    with home.store.read() as tx:
+        one = machines.find(tx, name)
+    with home.store.write() as tx:
+        for number in range(500):
+            name = f"row-{number:03d}"
+            machines.add(tx, replace(one, id=name, name=name, uuid="", serial=name))
+    admin.goto('/machines?limit=500&filter=name matches "row-*"')
+    admin.get_by_label("mark all on this page").check()
+    assert admin.locator("#marked").inner_text() == "500 marked"
+    admin.get_by_role("button", name="Tag", exact=True).click()
+    admin.get_by_label("Tag").fill("spare")
+    admin.get_by_role("button", name="Tag").click()
+    admin.wait_for_selector("text=500 of 500 done")
+    assert home.get("/tags/spare")["machines"] == 500
 
 
 def test_a_filter_is_completed_and_its_mistake_explained(admin: Page) -> None:
