@@ -26,7 +26,8 @@ def test_from_the_plug_to_ready_on_the_console(served: Served) -> None:
         page.wait_for_selector("article.boot")
         page.wait_for_selector(".phases li[data-state=now]")
         shoot(page, "arriving")
-        page.wait_for_selector("article.boot h3 a")
+        served.wait("m1 has a record", lambda: served.record("m1"))
+        page.wait_for_selector("article.boot h3 a", timeout=60_000)
         assert page.evaluate("window.stays"), "the page was loaded again"
         served.wait("m1 is surveyed", lambda: served._surveyed("m1"))
         served.lab.machine("m1").wait_until("stopped", limit_s=SLOW)

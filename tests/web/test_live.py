@@ -250,6 +250,23 @@ def test_bulk_selection_by_keys(admin: Page, home: House) -> None:
     assert all(name in admin.locator("ul.names").inner_text() for name in names)
 
 
+def test_a_clash_is_seen_from_both_sides_decided_and_taken_back(admin: Page, home: House) -> None:
+    one, other = fresh(), fresh()
+    names = [home.enlist(**who)["machine"] for who in (one, other)]
+    home.client.get("/boot/ipxe", params={"mac": other["mac"], "uuid": one["uuid"]})
+    admin.goto("/clashes")
+    admin.locator("ul.events a").first.click()
+    told = admin.locator("main").inner_text()
+    assert all(name in told for name in names)
+    admin.locator("select[name=keep]").select_option(label=names[0])
+    admin.get_by_role("button", name="The machine is this one").click()
+    admin.wait_for_selector("text=Decided by admin")
+    assert other["mac"] in home.get(f"/machines/{names[0]}")["macs"]
+    admin.get_by_role("button", name="Take it back").click()
+    admin.wait_for_selector("text=It is a new machine")
+    assert other["mac"] in home.get(f"/machines/{names[1]}")["macs"]
+
+
 def test_500_machines_are_tagged_together(admin: Page, home: House) -> None:
     name = home.enlist(**fresh())["machine"]
     with home.store.read() as tx:
@@ -263,7 +280,7 @@ def test_500_machines_are_tagged_together(admin: Page, home: House) -> None:
     assert admin.locator("#marked").inner_text() == "500 marked"
     admin.get_by_role("button", name="Tag", exact=True).click()
     admin.get_by_label("Tag").fill("spare")
-    admin.get_by_role("button", name="Tag").click()
+    admin.keyboard.press("Enter")
     admin.wait_for_selector("text=500 of 500 done")
     assert home.get("/tags/spare")["machines"] == 500
 
