@@ -1,6 +1,7 @@
 """What a person at the console sees of a real machine with real firmware, without one reload."""
 
 import pytest
+from playwright.sync_api import Page
 from tests.e2e.served import PASSWORD, SLOW, Served
 from tests.web.browsing import Watched, chromium, serious, shoot
 
@@ -16,41 +17,10 @@ def test_from_the_plug_to_ready_on_the_console(served: Served) -> None:
         watched = Watched(context, served.url)
         page = watched.signed_in(password=PASSWORD)
         page.set_default_timeout(SLOW * 1000)
-        page.wait_for_selector("text=Plug in the first machine")
-        page.wait_for_selector("ul.findings")
-        shoot(page, "first-page")
-        page.wait_for_selector("body[data-connected]")
-        page.evaluate("window.stays = true")
-
-        served.lab.machine("m1").on()
-        page.wait_for_selector("article.boot")
-        page.wait_for_selector(".phases li[data-state=now]")
-        shoot(page, "arriving")
-        page.wait_for_selector("article.boot h3 a")
-        assert page.evaluate("window.stays"), "the page was loaded again"
-        served.wait("m1 is surveyed", lambda: served._surveyed("m1"))
-        served.lab.machine("m1").wait_until("stopped", limit_s=SLOW)
-        machine = served.wire_power("m1")
-
+        machine = arrives(served, page)
         page.goto(f"{served.url}/machines/{machine}")
         page.wait_for_selector("svg.diagram")
-        page.get_by_role("button", name="Commission").click()
-        page.get_by_role("button", name="Commission").click()
-        page.wait_for_selector("h1 >> text=Commissioning")
-        page.locator("#runs h3 a").first.click()
-        page.wait_for_selector("body[data-connected]")
-        page.evaluate("window.stays = true")
-        page.wait_for_selector("td .badge[data-state=running]")
-        shoot(page, "run-live")
-        log = watched.page()
-        log.set_default_timeout(SLOW * 1000)
-        first = page.locator("tbody a").first.get_attribute("href")
-        log.goto(f"{served.url}{first}")
-        # Lines of the script come into the open page.
-        log.wait_for_function("document.querySelector('#log').innerText.trim().length > 100")
-        page.wait_for_selector("h1 >> .badge[data-state=passed]")
-        assert page.evaluate("window.stays"), "the run's page was loaded again"
-
+        becomes_ready(watched, page)
         page.goto(f"{served.url}/machines/{machine}")
         page.wait_for_selector("h1 >> text=Ready")
         assert serious(page) == []
@@ -59,3 +29,41 @@ def test_from_the_plug_to_ready_on_the_console(served: Served) -> None:
         assert "version 1 to 2" in page.locator("h2").inner_text()
         watched.check()
         context.close()
+
+
+def arrives(served: Served, page: Page) -> str:
+    """Plugged in, it appears on the page as it is; returns the record's id."""
+    page.wait_for_selector("text=Plug in the first machine")
+    page.wait_for_selector("ul.findings")
+    shoot(page, "first-page")
+    page.wait_for_selector("body[data-connected]")
+    page.evaluate("window.stays = true")
+    served.lab.machine("m1").on()
+    page.wait_for_selector("article.boot")
+    page.wait_for_selector(".phases li[data-state=now]")
+    shoot(page, "arriving")
+    served.wait("m1 has a record", lambda: served.record("m1"))
+    page.wait_for_selector("article.boot h3 a")
+    assert page.evaluate("window.stays"), "the page was loaded again"
+    served.wait("m1 is surveyed", lambda: (served.record("m1") or {}).get("surveyed_at"))
+    served.lab.machine("m1").wait_until("stopped", limit_s=SLOW)
+    return served.wire_power("m1")
+
+
+def becomes_ready(watched: Watched, page: Page) -> None:
+    """Commissioned by its button; lines of a script come into an open page."""
+    page.get_by_role("button", name="Commission").click()
+    page.wait_for_selector("ul.names")
+    page.get_by_role("button", name="Commission").click()
+    page.wait_for_selector("h1 >> text=Commissioning")
+    page.locator("#runs h3 a").first.click()
+    page.wait_for_selector("body[data-connected]")
+    page.evaluate("window.stays = true")
+    page.wait_for_selector("td .badge[data-state=running]")
+    shoot(page, "run-live")
+    log = watched.page()
+    log.set_default_timeout(SLOW * 1000)
+    log.goto(watched.url + (page.locator("tbody a").first.get_attribute("href") or ""))
+    log.wait_for_function("document.querySelector('#log').innerText.trim().length > 100")
+    page.wait_for_selector("h1 >> .badge[data-state=passed]")
+    assert page.evaluate("window.stays"), "the run's page was loaded again"

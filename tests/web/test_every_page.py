@@ -49,9 +49,13 @@ def rack(home: House) -> dict[str, str]:
     report = {"phase": "root", "status": "failed", "detail": "404 Not Found", "uptime_s": 9.5}
     home.client.post(f"/boot/report/{stuck}", json=report)
     home.boot(mac="52:54:00:00:00:0b", uuid="5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a0b")
+    # A board that moved: the MAC of one machine, the UUID of another.
+    words = {"mac": "52:54:00:00:00:02", "uuid": "5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a03"}
+    assert "clash" in home.client.get("/boot/ipxe", params=words).text
     run = home.get(f"/machines/{ids['m1']}/runs")[0]
     survey = next(r for r in run["results"] if r["name"] == "50-maas-01-commissioning")
-    return ids | {"run": str(run["id"]), "result": str(survey["id"])}
+    clash = str(home.get("/clashes")[0]["id"])
+    return ids | {"run": str(run["id"]), "result": str(survey["id"]), "clash": clash}
 
 
 PAGES = {
@@ -63,6 +67,8 @@ PAGES = {
     "log": "/results/{result}",
     "raw": "/machines/{m1}/raw",
     "machine-power": "/machines/{m1}/power",
+    "clashes": "/clashes",
+    "clash": "/clashes/{clash}",
     "topology": "/topology",
     "scripts": "/scripts",
     "script": "/scripts/50-maas-01-commissioning",

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tests.web.browsing import Watched, serious, shoot
 from tests.web.hostile import STRINGS
 from tests.web.house import House, wait_for
 
-from muster.store import events
+from muster.store import events, machines
 
 pytestmark = pytest.mark.slow
 
@@ -247,6 +248,41 @@ def test_bulk_selection_by_keys(admin: Page, home: House) -> None:
     assert admin.locator("#marked").inner_text() == "2 marked"
     admin.get_by_role("button", name="Accept").click()
     assert all(name in admin.locator("ul.names").inner_text() for name in names)
+
+
+def test_a_clash_is_seen_from_both_sides_decided_and_taken_back(admin: Page, home: House) -> None:
+    one, other = fresh(), fresh()
+    names = [home.enlist(**who)["machine"] for who in (one, other)]
+    home.client.get("/boot/ipxe", params={"mac": other["mac"], "uuid": one["uuid"]})
+    admin.goto("/clashes")
+    admin.locator("ul.events a").first.click()
+    told = admin.locator("main").inner_text()
+    assert all(name in told for name in names)
+    admin.locator("select[name=keep]").select_option(label=names[0])
+    admin.get_by_role("button", name="The machine is this one").click()
+    admin.wait_for_selector("text=Decided by admin")
+    assert other["mac"] in home.get(f"/machines/{names[0]}")["macs"]
+    admin.get_by_role("button", name="Take it back").click()
+    admin.wait_for_selector("text=It is a new machine")
+    assert other["mac"] in home.get(f"/machines/{names[1]}")["macs"]
+
+
+def test_500_machines_are_tagged_together(admin: Page, home: House) -> None:
+    name = home.enlist(**fresh())["machine"]
+    with home.store.read() as tx:
+        one = machines.find(tx, name)
+    with home.store.write() as tx:
+        for number in range(500):
+            name = f"row-{number:03d}"
+            machines.add(tx, replace(one, id=name, name=name, uuid="", serial=name))
+    admin.goto('/machines?limit=500&filter=name matches "row-*"')
+    admin.get_by_label("mark all on this page").check()
+    assert admin.locator("#marked").inner_text() == "500 marked"
+    admin.get_by_role("button", name="Tag", exact=True).click()
+    admin.get_by_label("Tag").fill("spare")
+    admin.keyboard.press("Enter")
+    admin.wait_for_selector("text=500 of 500 done")
+    assert home.get("/tags/spare")["machines"] == 500
 
 
 def test_a_filter_is_completed_and_its_mistake_explained(admin: Page) -> None:

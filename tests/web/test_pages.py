@@ -143,6 +143,7 @@ POSTS = (
     ("/machines/{machine}/power", {"driver": "manual"}),
     ("/scripts", {"source": "#!/bin/sh\n"}),
     ("/scripts/50-maas-01-commissioning/use", {"enabled": "no"}),
+    ("/clashes/1", {"decision": "new"}),
     ("/settings", {"do": "add", "name": "eve", "role": "admin", "password": "x" * 20}),
 )
 

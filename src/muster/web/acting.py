@@ -12,7 +12,7 @@ from litestar.exceptions import ClientException
 from litestar.params import Body
 from litestar.response import Redirect
 
-from muster.lifecycle import commission, power, switches, test
+from muster.lifecycle import commission, power, switches, tags, test
 from muster.lifecycle.commission import Options
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
@@ -23,6 +23,7 @@ from muster.store import machines
 from muster.store.engine import Conflict, Missing, Store
 from muster.web.page import page
 from muster.web.session import AnyRequest, Looking, check_form
+from muster.wire.codec import BadMessage
 
 Form = Annotated[dict[str, Any], Body(media_type=RequestEncodingType.URL_ENCODED)]
 MOST = 500
@@ -84,6 +85,20 @@ class Act:
         """Ready in spite of failed tests; the text is the reason."""
         test.override(self.store, self.machine, reason=self.text, **self._who())
 
+    def tag(self) -> None:
+        """The text is a tag; raises Conflict with what became of it otherwise."""
+        self._tagged(add=[self.machine], remove=[])
+
+    def untag(self) -> None:
+        """Take it away again."""
+        self._tagged(add=[], remove=[self.machine])
+
+    def _tagged(self, *, add: list[str], remove: list[str]) -> None:
+        done = tags.by_hand(self.store, self.text, add=add, remove=remove, **self._who())
+        for one in done:
+            if not one.done:
+                raise Conflict(one.why)
+
     def _who(self) -> dict[str, Any]:
         return {"actor": self.actor, "now": self.now}
 
@@ -107,6 +122,8 @@ VERBS = {
         Verb("abort", "End what runs; the former state comes back", Act.abort),
         Verb("accept", "Let them send their data", Act.accept),
         Verb("deny", "Refuse them; they power off and are not booted again", Act.deny, "reason"),
+        Verb("tag", "Give a tag", Act.tag, "tag"),
+        Verb("untag", "Take a tag away", Act.untag, "tag"),
         Verb("on", "Switch on", Act.on),
         Verb("off", "Cut the power", Act.off, danger=True),
         Verb("cycle", "Cut the power and give it back", Act.cycle, danger=True),
@@ -174,7 +191,7 @@ def act(
 def _tried(verb: Verb, act: Act) -> str:
     try:
         verb.do(act)
-    except (Missing, Conflict, Refused, PowerError) as error:
+    except (Missing, Conflict, Refused, PowerError, BadMessage) as error:
         return str(error)
     return ""
 

@@ -11,7 +11,17 @@ from litestar.params import Parameter
 
 from muster.lifecycle.keyring import Keyring
 from muster.machine.differences import Change, compare
-from muster.store import boots, events, findings, goals, machines, power_states, runs, versions
+from muster.store import (
+    boots,
+    events,
+    findings,
+    goals,
+    machines,
+    power_states,
+    runs,
+    tags,
+    versions,
+)
 from muster.store.engine import Missing, Store, Tx
 from muster.store.machines import Machine
 from muster.store.versions import Version
@@ -63,6 +73,7 @@ def show(
             "macs": machines.macs_of(tx, [machine.id])[machine.id],
             "arrivals": [arrivals.arrival(one, machine.name, lines[one.id]) for one in latest],
             "runs": [(run, runs.results_of(tx, run.id)) for run in recent],
+            "tags": tags.of_machine(tx, machine.id),
             "goal": goals.find(tx, machine.id),
             "power": power_states.find(tx, machine.id),
             "events": events.some(tx, machine=machine.id, limit=30)[::-1],

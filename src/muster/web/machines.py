@@ -15,7 +15,7 @@ from muster.machine.columns import COLUMNS
 from muster.machine.conditions import Node, evaluate
 from muster.machine.grammar import LENGTH, BadExpression, parse
 from muster.machine.states import State
-from muster.store import hardware, machines, people
+from muster.store import facts, machines, people, tags
 from muster.store.engine import Store, Tx
 from muster.store.machines import Machine
 from muster.web.page import page
@@ -23,8 +23,8 @@ from muster.web.session import AnyRequest, Looking, check_form
 
 PAGE = 100
 SECONDS = 2.0
-SHOWN = ("state", "hardware", "cpus", "memory", "disks", "mac", "serial", "why")
-DEFAULT = "state,hardware,cpus,memory,disks,mac,why"
+SHOWN = ("state", "tags", "hardware", "cpus", "memory", "disks", "mac", "serial", "why")
+DEFAULT = "state,tags,hardware,cpus,memory,disks,mac,why"
 
 
 @get("/machines", sync_to_thread=True)
@@ -37,21 +37,29 @@ def show(
     in_state: Annotated[str, QueryParameter(name="state", max_length=32)] = "",
     after: Annotated[str, Parameter(max_length=63)] = "",
     columns: Annotated[str, Parameter(max_length=200)] = DEFAULT,
+    limit: Annotated[int, Parameter(ge=1, le=500)] = PAGE,
 ) -> Response[Any]:
     """A page of them by name."""
     wrong, node = _parsed(condition)
     with store.read() as tx:
         found, because, following = (
-            _listed(tx, node, in_state, after) if not wrong else ([], {}, "")
+            _listed(tx, node, in_state, after, limit) if not wrong else ([], {}, "")
         )
-        macs = machines.macs_of(tx, [one.id for one in found])
+        ids = [one.id for one in found]
+        macs, given = machines.macs_of(tx, ids), tags.of(tx, ids)
         counted = machines.count_by_state(tx)
         views = people.views_of(tx, looking.user.id)
-    asked = {"filter": condition, "state": in_state, "columns": columns}
+    asked = {
+        "filter": condition,
+        "state": in_state,
+        "columns": columns,
+        "limit": "" if limit == PAGE else str(limit),
+    }
     query = urlencode({name: value for name, value in asked.items() if value})
     part = "machine_rows.html" if request.headers.get("hx-request") else "machines.html"
     return page(
-        request, part, looking, machines=found, macs=macs, because=because, counted=counted,
+        request, part, looking, machines=found, macs=macs, tags=given, because=because,
+        counted=counted,
         wrong=wrong, condition=condition, state=in_state, after=after, following=following, now=now,
         query=query, columns=[one for one in columns.split(",") if one in SHOWN], known=SHOWN,
         views=views, states=[str(one) for one in State], fields=_fields(),
@@ -73,24 +81,22 @@ def _fields() -> list[dict[str, str]]:
 
 
 def _listed(
-    tx: Tx, node: Node | None, state: str, after: str
+    tx: Tx, node: Node | None, state: str, after: str, limit: int
 ) -> tuple[list[Machine], dict[str, str], str]:
     """A page, why each is listed, and the name behind which the next page begins."""
     if node is None:
-        found = machines.some(tx, state=state, after=after, limit=PAGE)
-        return found, {}, found[-1].name if len(found) == PAGE else ""
+        found = machines.some(tx, state=state, after=after, limit=limit)
+        return found, {}, found[-1].name if len(found) == limit else ""
     found, because = [], {}
     until = time.monotonic() + SECONDS
     while batch := machines.some(tx, state=state, after=after, limit=PAGE):
-        ids = [machine.id for machine in batch]
-        macs, known = machines.macs_of(tx, ids), hardware.of(tx, ids)
+        known = facts.of(tx, batch)
         for machine in batch:
             after = machine.name
-            own = {"macs": macs[machine.id], "hardware": known.get(machine.id, {})}
-            if (verdict := evaluate(node, vars(machine) | own)).holds:
+            if (verdict := evaluate(node, known[machine.id])).holds:
                 found.append(machine)
                 because[machine.id] = verdict.because
-            if len(found) == PAGE or time.monotonic() > until:
+            if len(found) == limit or time.monotonic() > until:
                 return found, because, after
     return found, because, ""
 

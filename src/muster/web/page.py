@@ -28,6 +28,7 @@ HEADERS = {
 NAVIGATION = (
     ("/", "Arrivals"),
     ("/machines", "Machines"),
+    ("/clashes", "Clashes"),
     ("/topology", "Topology"),
     ("/scripts", "Scripts"),
     ("/power", "Power"),
