@@ -221,7 +221,7 @@ def store(engine: str, request: pytest.FixtureRequest) -> Store:
             *("scripts", "script_contents", "bmc_leases", "stays"),
             "tags",
             "hosts",
-            *("clashes", "ignored_evidence"),
+            *("clashes", "ignored_evidence", "rules", "rule_passes"),
         ):
             tx.execute(metadata.tables[table].delete())
     return opened

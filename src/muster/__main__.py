@@ -40,6 +40,7 @@ _COMMANDS = {
     "findings": ("muster.cli.tests:findings", "LLDP neighbours, subnets, serial ports ..."),
     "tag": ("muster.cli.tags:tag", "Tags: by hand, or by a condition over the hardware."),
     "machine": ("muster.cli.tags:machine", "Say something of a machine: tags, notes, its pool."),
+    "rule": ("muster.cli.rules:rule", "What happens by itself to machines that are so."),
     "clashes": ("muster.cli.clashes:clashes", "Machines that claim what another record has."),
     "clash": ("muster.cli.clashes:clash", "Say who is who."),
     "abort": ("muster.cli.verbs:abort", "End what a machine is doing."),

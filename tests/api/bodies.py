@@ -58,8 +58,9 @@ BODIES = {
     "/api/v1/machines/{reference}/notes": {"text": "the fan rattles"},
     "/api/v1/machines/{reference}/split": {"macs": [MAC], "uuid": UUID},
     "/api/v1/clashes/{clash}/decide": {"decision": "same", "keep": "web-1"},
+    "/api/v1/rules/{rule}": {"condition": "virtual", "tags": ["x"], "pool": "p", "notify": True},
 }
-MAKES = ("/api/v1/tags/{tag}", "/api/v1/tags/{tag}/machines")
+MAKES = ("/api/v1/tags/{tag}", "/api/v1/tags/{tag}/machines", "/api/v1/rules/{rule}")
 """What is not there is made."""
 
 UNKNOWN = {
@@ -104,4 +105,8 @@ UNKNOWN = {
     "/api/v1/clashes/{clash}": "clash",
     "/api/v1/clashes/{clash}/decide": "clash",
     "/api/v1/clashes/{clash}/undo": "clash",
+    "/api/v1/rules/{rule}": "rule",
+    "/api/v1/rules/{rule}/dry-run": "rule",
+    "/api/v1/rules/{rule}/enable": "rule",
+    "/api/v1/rules/{rule}/disable": "rule",
 }

@@ -33,6 +33,7 @@ class Door:
             "clash": "1",
             "person": "nobody",
             "key": "1",
+            "rule": "web",
             "nonce": desk.boot(mac="52:54:00:12:34:99"),
             "sha256": "0" * 64,
         }
@@ -128,6 +129,7 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/api/v1/machines/{reference}/notes": ("text",),
         "/api/v1/machines/{reference}/split": ("macs",),
         "/api/v1/clashes/{clash}/decide": ("decision",),
+        "/api/v1/rules/{rule}": ("condition",),
     }
     for method, path in gate.with_body():
         for name in needed.get(path, ()):

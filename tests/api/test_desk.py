@@ -137,6 +137,19 @@ def people_s_sayings(tour: Tour, words: dict[str, str]) -> None:
     tour.good("DELETE", "/api/v1/notes/{note}", 204, words={"note": note["id"]})
 
 
+def people_s_rules(tour: Tour) -> None:
+    rule = "/api/v1/rules/{rule}"
+    words = {"rule": "web"}
+    tour.good("PUT", rule, words=words, json={"condition": "state = New", "tags": ["x"]})
+    (one,) = tour.good("POST", rule + "/dry-run", words=words).json()["items"]
+    assert (one["holds"], one["would"]) == (True, ["get tag x"])
+    assert tour.good("POST", rule + "/enable", words=words).json()["enabled"]
+    assert tour.good("GET", rule, words=words).json()["tried_at"]
+    assert not tour.good("POST", rule + "/disable", words=words).json()["enabled"]
+    assert tour.good("GET", "/api/v1/rules").json()[0]["name"] == "web"
+    tour.good("DELETE", rule, 204, words=words)
+
+
 def people_s_decisions(tour: Tour, words: dict[str, str]) -> None:
     other = "52:54:00:12:34:77"
     tour.desk.client.get("/boot/ipxe", params={"mac": other, "uuid": UUID, "serial": "X"})
@@ -195,6 +208,7 @@ def test_every_endpoint_of_the_document_answers_a_good_request(desk: Desk) -> No
     people_s_sayings(tour, words)
     people_s_decisions(tour, words)
     people_s_accounts(tour)
+    people_s_rules(tour)
     people_s_verbs(tour, words)
     with desk.store.read() as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM machines").scalar() == 0

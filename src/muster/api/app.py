@@ -22,6 +22,7 @@ from muster.api import (
     machines,
     people,
     power,
+    rules,
     schemas,
     scripts,
     tags,
@@ -52,6 +53,7 @@ def router() -> Router:
             *history.ROUTES,
             *tests.ROUTES,
             *tags.ROUTES,
+            *rules.ROUTES,
             *scripts.ROUTES,
             *power.ROUTES,
             *hosts.ROUTES,
@@ -89,7 +91,9 @@ def _validation(_: AnyRequest, error: ValidationException) -> Response[dict[str,
 def _field(item: dict[str, Any]) -> str:
     """The field's path as callers write it; Litestar keeps `data` and `state` for itself."""
     named = str(item.get("key") or item.get("source") or "data")
-    return {"data": "body", "in_state": "state", "condition": "filter"}.get(named, named)
+    if named == "condition" and item.get("source") == "query":
+        return "filter"
+    return {"data": "body", "in_state": "state"}.get(named, named)
 
 
 def _too_large(request: AnyRequest, _: RequestEntityTooLarge) -> Response[dict[str, Any]]:

@@ -12,6 +12,7 @@ from muster.api.clashes import Deciding, Splitting
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials, NewKey, NewUser, UserChanges
+from muster.api.rules import Ruled
 from muster.api.scripts import Upload
 from muster.api.tags import Saying, Tagging, Writing
 from muster.api.tests import Commissioning, Judgement
@@ -76,6 +77,7 @@ _MESSAGES: dict[str, type] = {
     "NewScan": NewScan,
     "Nic": Nic,
     "PhaseReport": PhaseReport,
+    "Ruled": Ruled,
     "Saying": Saying,
     "Splitting": Splitting,
     "Tagging": Tagging,

@@ -42,19 +42,22 @@ def start(
     """
     with store.write() as tx:
         machine = machines.find_for_update(tx, reference)
-        states.check(State(machine.state), State.COMMISSIONING)
-        if not options.bmc_config:
-            decided = "configure" if policy.bmc_config else "look"
-            options = replace(options, bmc_config=decided)
-        offers = _offers(tx, options)
-        run = begin(tx, policy, machine, "commission", offers, options, actor=actor, now=now)
-        machines.update(tx, machine.id, permitted=True, denied_reason="")
-        run_verbs.change_state(
-            tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor
-        )
-        power.want(
-            tx, policy, machine, "cycle", now, why="commissioning", boot_device=power.NETWORK
-        )
+        return start_in(tx, policy, machine, options, actor=actor, now=now)
+
+
+def start_in(
+    tx: Tx, policy: Policy, machine: Machine, options: Options, *, actor: str, now: datetime
+) -> int:
+    """As `start`, in the transaction of a caller who has locked the machine."""
+    states.check(State(machine.state), State.COMMISSIONING)
+    if not options.bmc_config:
+        decided = "configure" if policy.bmc_config else "look"
+        options = replace(options, bmc_config=decided)
+    offers = _offers(tx, options)
+    run = begin(tx, policy, machine, "commission", offers, options, actor=actor, now=now)
+    machines.update(tx, machine.id, permitted=True, denied_reason="")
+    run_verbs.change_state(tx, machine, State.COMMISSIONING, now, reason=f"run {run}", actor=actor)
+    power.want(tx, policy, machine, "cycle", now, why="commissioning", boot_device=power.NETWORK)
     return run
 
 

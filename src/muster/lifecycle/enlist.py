@@ -8,7 +8,7 @@ a record in state New and reads the machine, no more.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from muster.lifecycle import clashes, records, secrets, tags
+from muster.lifecycle import applying, clashes, records, secrets, tags
 from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
@@ -217,9 +217,11 @@ def _permit(tx: Tx, policy: Policy, boot: Boot, machine: Machine, now: datetime)
     if not machine.permitted:
         if policy.enlist == "deny":
             return Welcome("denied", "the policy denies unknown machines", machine=machine.name)
-        if policy.enlist == "hold":
+        held, accepted = applying.at_hello(tx, machine)
+        if held or (policy.enlist == "hold" and not accepted):
             boots.update(tx, boot.id, deadline_at=None)
             reason = f"{machine.name} asks to send its data; somebody must accept it first"
+            reason = f"{reason} ({held})" if held else reason
             return Welcome("hold", reason, retry_s=policy.hold_s, machine=machine.name)
         machines.update(tx, machine.id, permitted=True, updated_at=now)
     return run_verbs.welcome(tx, policy, boot, machine, now)

@@ -9,7 +9,7 @@ import base64
 import binascii
 from datetime import datetime
 
-from muster.lifecycle import aftermath, secrets
+from muster.lifecycle import aftermath, applying, secrets
 from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.plan import GOOD
 from muster.lifecycle.policy import Policy
@@ -42,6 +42,8 @@ def ingest(store: Store, policy: Policy, token: str, batch: Batch, now: datetime
             raise Forbidden(f"events for boot {boot.id}, which has ended", status=403)
         seq = _store(tx, policy, boot, run, fresh, now)
         after = runs.find(tx, run.id)
+        if run.state in runs.OPEN and after.state not in runs.OPEN:
+            applying.apply(tx, policy, run.machine_id, now)
         values = {"acked_seq": seq, "last_heard_at": now}
         if boots.find(tx, boot.id).ended_at is None:
             values["deadline_at"] = run_verbs.silence(now, policy)

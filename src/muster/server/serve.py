@@ -19,7 +19,16 @@ from muster.boot.dhcplog import Asked, Loader, Reader
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
 from muster.images.library import Library
-from muster.lifecycle import bmcverify, deadlines, people, polling, power, tags, timeline
+from muster.lifecycle import (
+    applying,
+    bmcverify,
+    deadlines,
+    people,
+    polling,
+    power,
+    tags,
+    timeline,
+)
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.vault import Place, VaultKeyring
@@ -149,7 +158,7 @@ async def _serve(settings: Settings) -> None:
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),
             asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
-            asyncio.create_task(_every(1.0, lambda: asyncio.to_thread(_catch_up, store))),
+            asyncio.create_task(_every(1.0, lambda: asyncio.to_thread(_catch_up, store, policy))),
         ]
         yield
         for task in tasks:
@@ -167,9 +176,9 @@ async def _serve(settings: Settings) -> None:
         store.close()
 
 
-def _catch_up(store: Store) -> None:
-    """Between two steps other writers have their turn."""
-    while tags.catch_up(store, utc_now()):
+def _catch_up(store: Store, policy: Policy) -> None:
+    """Between two steps other writers have their turn; rules ask for tags that definitions give."""
+    while tags.catch_up(store, utc_now()) or applying.catch_up(store, policy, utc_now()):
         pass
 
 

@@ -76,6 +76,12 @@ def lock_all(tx: Tx, references: Sequence[str]) -> None:
     tx.execute(query.with_for_update(key_share=True))
 
 
+def after(tx: Tx, machine: str, *, limit: int) -> list[Machine]:
+    """The next machines by id behind `machine`."""
+    query = sa.select(machines).where(machines.c.id > machine).order_by(machines.c.id)
+    return all_to(Machine, tx.execute(query.limit(limit)))
+
+
 def lock_after(tx: Tx, machine: str, *, limit: int) -> list[Machine]:
     """The next machines by id behind `machine`, locked in that order."""
     query = sa.select(machines).where(machines.c.id > machine).order_by(machines.c.id)

@@ -97,3 +97,40 @@ clashes = sa.Table(
     # What undoing it needs; lifecycle.clashes knows its shape.
     sa.Column("journal", sa.JSON(none_as_null=True), nullable=True),
 )
+
+rules = sa.Table(
+    "rules",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("condition", sa.Text, nullable=False),
+    sa.Column("actions", sa.JSON, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False, default=""),
+    sa.Column("enabled", sa.Boolean, nullable=False, default=False),
+    # Of condition and actions: what was tried is what is enabled.
+    sa.Column("tried", sa.String(64), nullable=False, default=""),
+    # The machine up to which it was tried; null: none or all.
+    sa.Column("tried_to", _id, nullable=True),
+    sa.Column("tried_at", Utc, nullable=True),
+    sa.Column("updated_by", sa.String(64), nullable=False, default=""),
+    sa.Column("updated_at", Utc, nullable=False),
+)
+
+# For which machines an enabled rule holds, and why.
+rule_matches = sa.Table(
+    "rule_matches",
+    metadata,
+    _machine(primary_key=True),
+    sa.Column("rule", sa.String(64), primary_key=True),
+    sa.Column("because", sa.Text, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Index("ix_rule_matches_rule", "rule"),
+)
+
+# One row while enabled rules are tried on stored machines: how far that is.
+rule_passes = sa.Table(
+    "rule_passes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("looked_to", _id, nullable=False),
+)
