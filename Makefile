@@ -8,7 +8,7 @@ export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup image demo test check lint unit e2e serve coverage schema format clean
-.PHONY: bench-boot bench-collect bench-scripts bench-power bench-web
+.PHONY: bench-list bench-ingest bench-boot bench-collect bench-scripts bench-power bench-web
 
 help: ## Print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,6 +60,12 @@ bench-boot: image ## Seconds from power-on to each phase; the last line is JSON
 
 bench-power: setup ## Polls and switches thousands of simulated BMCs; the last line is JSON
 	$(BIN)/python -m tests.bench.power
+
+bench-list: setup ## Lists of up to 100,000 machines, on both databases; the last line is JSON
+	$(BIN)/python -m tests.bench.lists
+
+bench-ingest: setup ## Thousands of simulated machines enlist themselves; the last line is JSON
+	$(BIN)/python -m tests.bench.ingest
 
 bench-collect: setup ## Our survey against LXD's on this machine; the last line is JSON
 	$(BIN)/python -m tests.bench.collect

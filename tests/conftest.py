@@ -95,7 +95,7 @@ def policy() -> Policy:
 class Cluster:
     """A private PostgreSQL on a unix socket only; nothing of it survives the session."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, **more: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="muster-pg-"))
         # PostgreSQL refuses to run as root; apt made the user postgres with it.
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -114,6 +114,7 @@ class Cluster:
             "shared_buffers": "16MB",
             "log_min_messages": "log",
             "log_checkpoints": "off",
+            **more,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
         self._process = subprocess.Popen(
@@ -158,9 +159,15 @@ class Cluster:
         shutil.rmtree(self.folder)
 
 
+def installed_clusters() -> list[Path]:
+    """The folders of PostgreSQL's programs, oldest version first."""
+    found = Path("/usr/lib/postgresql").glob("*/bin")
+    return sorted(found, key=lambda path: int(path.parent.name))
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    found = installed_clusters()
     if not found:
         reason = "PostgreSQL is not installed (apt-get install postgresql)"
         if "postgresql" in os.environ.get("MUSTER_TEST_REQUIRE", ""):

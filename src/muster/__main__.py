@@ -55,6 +55,7 @@ _COMMANDS = {
     "host": ("muster.cli.hosts:app", "Hosts of virtual machines (LXD, Incus)."),
     "logs": ("muster.cli.logs:logs", "What a machine's scripts printed."),
     "events": ("muster.cli.logs:events", "What happened."),
+    "simulate": ("muster.lab.simulation:simulate", "Machines that do not exist, by thousands."),
     "demo": ("muster.lab.demo:demo", "Watch virtual bare machines become Ready."),
 }
 

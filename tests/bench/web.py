@@ -82,7 +82,7 @@ def fill(store: Store) -> tuple[str, int]:
         line = b"\x1b[32mok\x1b[0m   test %07d of the memory at 0x00007f3a2c000000 passed\n"
         body = b"".join(line % number for number in range(170_000))[: 10 * 2**20]
         for start in range(0, len(body), 48 * 1024):
-            runs.append_output(tx, result, "stdout", body[start : start + 48 * 1024])
+            runs.append_output(tx, [(result, "stdout", body[start : start + 48 * 1024])])
         runs.update_result(tx, result, state="passed")
     return key, result
 

@@ -39,3 +39,20 @@ def test_a_condition_lists_in_every_form(person: Person) -> None:
     assert (row["name"], row["because"]) == (name, 'state is "New"')
     assert "no machine is so" in person.gets("machines", "state = Ready")
     assert "did you mean memory" in person.told_no("machines", "memroy > 1GiB")
+
+
+@pytest.mark.slow
+def test_columns_are_chosen_and_kept_and_words_find_machines(person: Person) -> None:
+    name = person.desk.enlist()["machine"]
+    other = person.desk.enlist(mac="52:54:00:12:34:77", uuid="5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0b77")
+    listed = person.gets("machines", "--columns", "name,macs", "-o", "csv", "--sort", "-created_at")
+    assert listed.splitlines() == [
+        "name,macs",
+        f"{other['machine']},52:54:00:12:34:77",
+        f"{name},52:54:00:12:34:01",
+    ]
+    found = person.gets("machines", "--search", "3477", "--columns", "name,state", "--save-columns")
+    assert other["machine"] in found
+    assert name not in found
+    assert person.gets("machines", "-o", "csv").splitlines()[0] == "name,state"
+    assert "there is no 'size'" in person.told_no("machines", "--columns", "size")

@@ -15,7 +15,7 @@ from muster.store.engine import Conflict
 from muster.store.schema import metadata
 
 # Each decision made and undone leaves these as they were.
-_TOLD_ANYWAY = {"events", "clashes", "ignored_evidence", "alembic_version"}
+_TOLD_ANYWAY = {"traits", "trait_words", "events", "clashes", "ignored_evidence", "alembic_version"}
 
 
 @pytest.fixture

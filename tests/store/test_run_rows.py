@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 from test_machine_rows import machine
 
-from muster.store import goals, machines, runs
+from muster.store import boots, goals, machines, runs
 from muster.store.engine import Missing, Store
 
 LEASE = timedelta(seconds=60)
@@ -64,11 +64,20 @@ def test_a_run_or_result_that_is_not_there_is_missing_by_number(store: Store) ->
             runs.find_result(tx, 999999)
 
 
-def test_a_script_is_given_only_to_a_run_that_owes_it(store: Store, run: int) -> None:
-    with store.read() as tx:
-        assert runs.script_of_run(tx, run, "a" * 64) == b"#!/bin/sh\n\x00\xff"
-        assert runs.script_of_run(tx, run + 1, "a" * 64) is None
-        assert runs.script_of_run(tx, run, "b" * 64) is None
+def test_a_script_is_given_only_to_a_session_whose_run_owes_it(
+    store: Store, run: int, now: datetime
+) -> None:
+    with store.write() as tx:
+        boots.add(
+            tx, "b1", phase="agent", phase_at=now, started_at=now, token_hash="t1", run_id=run
+        )
+        boots.add(tx, "b2", phase="agent", phase_at=now, started_at=now, token_hash="t2")
+        assert runs.script_for(tx, "t1", "a" * 64) == b"#!/bin/sh\n\x00\xff"
+        assert runs.script_for(tx, "t1", "b" * 64) is None
+        assert runs.script_for(tx, "t2", "a" * 64) is None
+        assert runs.script_for(tx, "t3", "a" * 64) is None
+        boots.update(tx, "b1", ended_at=now)
+        assert runs.script_for(tx, "t1", "a" * 64) is None
 
 
 def test_results_that_have_ended_stay_when_the_run_ends(
@@ -113,11 +122,10 @@ def test_output_is_given_by_stream_and_offset(
     result = result_of(store, run)
     pieces = [("stdout", b"out-1"), ("stderr", b"err-1"), ("result", b"{}\x00\xff")]
     with store.write() as tx:
-        for name, data in [*pieces, ("stdout", b""), ("stdout", b"out-2")]:
-            runs.append_output(tx, result, name, data)
+        runs.append_output(tx, [(result, name, data) for name, data in pieces])
+        runs.append_output(tx, [(result, "stdout", b""), (result, "stdout", b"out-2")])
     with store.read() as tx:
         assert runs.output(tx, result, stream=stream, offset=offset) == expected
-        assert runs.find_result(tx, result).output_bytes == 19
 
 
 def want(store: Store, name: str, now: datetime, *, goal: str = "on") -> None:

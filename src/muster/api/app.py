@@ -39,6 +39,7 @@ from muster.machine.grammar import BadExpression
 from muster.machine.states import Refused
 from muster.power.drivers import PowerError
 from muster.store.engine import Conflict, Missing, Store
+from muster.store.search import BadCursor
 from muster.wire.codec import BadMessage
 
 log = structlog.get_logger("http")
@@ -155,6 +156,10 @@ def _conflict(_: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
     return _answer(409, str(error))
 
 
+def _bad_cursor(_: AnyRequest, error: BadCursor) -> Response[dict[str, Any]]:
+    return _answer(400, f"after: {error}", wrong=[{"field": "after", "why": str(error)}])
+
+
 def _power(_: AnyRequest, error: PowerError) -> Response[dict[str, Any]]:
     return _answer(400, str(error))
 
@@ -179,6 +184,7 @@ ERRORS: ExceptionHandlersMap = {
     BadExpression: _bad_expression,
     BadScript: _bad_script,
     Missing: _missing,
+    BadCursor: _bad_cursor,
     Conflict: _conflict,
     Refused: _conflict,
     PowerError: _power,

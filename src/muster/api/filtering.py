@@ -1,21 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page of machines for which a condition holds.
+"""A page of machines for which a condition holds, and in which words are found.
 
-The condition is tried on one machine after the other. A request looks at a limited number of
-them for a limited time; then `next` leads on, also from a page with few machines or none.
+The database names those for which the condition may hold (machine/narrowing.py); it is tried on
+these one after the other. A request does so for a limited time; then `next` leads on, also from
+a page with few machines or none.
 """
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from muster.machine.conditions import Node, Verdict, evaluate
-from muster.store import facts, machines
+from muster.machine.conditions import Node, evaluate
+from muster.machine.narrowing import Narrow, Word, combined, narrow
+from muster.machine.traits import starts
+from muster.store import facts, machines, search
 from muster.store.engine import Tx
 from muster.store.machines import Machine
+from muster.store.search import Order
 
-BATCH = 100
 SECONDS = 2.0
+WORDS = 8
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a list is asked for; all of it must be so. `words` are of a search."""
+
+    condition: Node | None = None
+    words: str = ""
+    state: str = ""
+
+    @property
+    def searched(self) -> list[Word]:
+        """Each of the words, at most WORDS."""
+        return [Word(tuple(starts(word))) for word in self.words.split()[:WORDS]]
 
 
 @dataclass(frozen=True)
@@ -27,25 +45,42 @@ class Page:
     next: str
 
 
-def page(tx: Tx, condition: Node | None, *, state: str, after: str, limit: int) -> Page:
-    """At most `limit` machines by name, behind the one called `after`."""
-    if condition is None:
-        found = machines.some(tx, state=state, after=after, limit=limit)
-        return Page(found, {}, found[-1].name if len(found) == limit else "")
+def page(tx: Tx, asked: Asked, *, order: Order, after: str, limit: int) -> Page:
+    """At most `limit` machines in `order`, behind the cursor `after`; raises BadCursor."""
     whole = Page([], {}, "")
     until = time.monotonic() + SECONDS
-    while batch := machines.some(tx, state=state, after=after, limit=BATCH):
-        for machine, verdict in _tried(tx, condition, batch):
-            after = machine.name
-            if verdict.holds:
+    left = _narrowed(asked)
+    while places := search.places(
+        tx, left, state=asked.state, order=order, after=after, limit=limit
+    ):
+        for place, machine, because in _tried(tx, asked, places):
+            after = place
+            if machine is not None:
                 whole.machines.append(machine)
-                whole.because[machine.id] = verdict.because
+                whole.because.update({machine.id: because} if because else {})
             if len(whole.machines) == limit or time.monotonic() > until:
                 return Page(whole.machines, whole.because, after)
+        if len(places) < limit:
+            break
     return whole
 
 
-def _tried(tx: Tx, condition: Node, batch: list[Machine]) -> Iterator[tuple[Machine, Verdict]]:
-    known = facts.of(tx, batch)
-    for machine in batch:
-        yield machine, evaluate(condition, known[machine.id])
+def _narrowed(asked: Asked) -> Narrow | None:
+    parts: list[Narrow | None] = [*asked.searched]
+    if asked.condition is not None and (left := narrow(asked.condition)):
+        parts.append(left)
+    return combined("and", parts)
+
+
+def _tried(
+    tx: Tx, asked: Asked, places: list[tuple[str, str]]
+) -> Iterator[tuple[str, Machine | None, str]]:
+    """Each place with its machine, when the condition holds for it, and why."""
+    known = {machine.id: machine for machine in machines.of_ids(tx, [id for _, id in places])}
+    told = facts.of(tx, list(known.values())) if asked.condition is not None else {}
+    words = search.reasons(tx, list(known), asked.searched) if asked.words else {}
+    for place, machine in places:
+        verdict = evaluate(asked.condition, told[machine]) if asked.condition else None
+        because = [*([verdict.because] if verdict else []), *words.get(machine, [])]
+        fits = verdict is None or verdict.holds
+        yield place, known[machine] if fits else None, "; ".join(because)

@@ -3,13 +3,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import delete, get, patch, post
 from litestar.params import Parameter, QueryParameter
 
 from muster.api import filtering, shapes
 from muster.api.access import role
+from muster.api.filtering import Asked
 from muster.api.shapes import BootShown, Machines, MachineShown, RunShown
 from muster.lifecycle import commission, pools
 from muster.lifecycle.policy import Policy
@@ -18,11 +19,16 @@ from muster.machine.states import State
 from muster.store import boots, machines, runs
 from muster.store.engine import Store
 from muster.store.people import User
+from muster.store.search import Order
 from muster.wire.codec import Limited, limited
 
 Reference = Annotated[str, Parameter(max_length=63, description="A machine's id or name.")]
 PATH = "/machines/{reference:str}"
 _FILTER = 'A condition, as: memory >= 512GiB and nic.vendor has "Mellanox"'
+_SEARCH = "Words that all must begin a word of the record or hardware, or end a serial or MAC."
+_AFTER = "`next` of the page before, in the same order."
+Sort = Literal["name", "-name", "state", "-state", "created_at", "-created_at",
+               "updated_at", "-updated_at"]  # fmt: skip
 
 
 @get("/machines", sync_to_thread=True)
@@ -33,14 +39,35 @@ def list_machines(
     condition: Annotated[
         str, QueryParameter(name="filter", max_length=LENGTH, description=_FILTER)
     ] = "",
-    after: Annotated[str, Parameter(max_length=63)] = "",
+    search: Annotated[str, Parameter(max_length=256, description=_SEARCH)] = "",
+    sort: Annotated[
+        Sort, Parameter(description="With a minus: from the last to the first.")
+    ] = "name",
+    after: Annotated[str, Parameter(max_length=128, description=_AFTER)] = "",
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
 ) -> Machines:
-    """Machines by name, a page at a time; with `filter` a page may hold fewer than `limit`."""
-    node = parse(condition) if condition else None
+    """Machines, a page at a time; with `filter` a page may hold fewer than `limit`."""
+    asked = Asked(parse(condition) if condition else None, search, in_state or "")
+    order = Order(sort.removeprefix("-"), sort.startswith("-"))
     with store.read() as tx:
-        page = filtering.page(tx, node, state=in_state or "", after=after, limit=limit)
+        page = filtering.page(tx, asked, order=order, after=after, limit=limit)
         return Machines(shapes.machines(tx, page.machines), page.next, page.because)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many machines there are; `states` names those that any machine is in."""
+
+    total: int
+    states: dict[str, int]
+
+
+@get("/counts", sync_to_thread=True)
+def count_machines(store: Store, user: User) -> Counts:
+    """Machines by state."""
+    with store.read() as tx:
+        states = machines.count_by_state(tx)
+    return Counts(sum(states.values()), states)
 
 
 @get(PATH, sync_to_thread=True)
@@ -142,6 +169,7 @@ def machine_shown(store: Store, reference: str) -> MachineShown:
 
 ROUTES = [
     list_machines,
+    count_machines,
     show_machine,
     machine_boots,
     machine_runs,

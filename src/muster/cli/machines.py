@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The list of machines."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from muster.cli.client import ApiError, Client, fail
+from muster.cli.client import ApiError, Client, credentials_file, fail
 from muster.cli.forms import csv_text, json_text, yaml_text
 from muster.cli.words import clean, size, state
 
@@ -16,6 +17,9 @@ _PLAIN = (
     "name", "state", "state_reason", "vendor", "product", "serial", "uuid", "architecture",
     "cpu_count", "memory_bytes", "disk_bytes", "macs", "pool", "tags", "because",
 )  # fmt: skip
+FIELDS = (*_PLAIN, "id", "firmware", "permitted", "denied_reason", "surveyed_at", "power_driver",
+          "created_at", "updated_at")  # fmt: skip
+"""What --columns can name."""
 
 
 def machines(
@@ -23,6 +27,10 @@ def machines(
     /,
     *,
     in_state: str = "",
+    search: str = "",
+    sort: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
+    columns: str = "",
+    save_columns: bool = False,
     output: Annotated[Literal["table", "json", "yaml", "csv"], Parameter(alias="-o")] = "table",
 ) -> None:
     """List machines: muster machines 'memory >= 512GiB and nic.vendor has "Mellanox"'.
@@ -33,19 +41,50 @@ def machines(
         Only machines for which this holds; docs/filter.md has the language and every column
     in_state
         Only machines in this state, as "New"
+    search
+        Only machines with these words: models, serial numbers (or their end), MACs ...
+    sort
+        name, state, created_at or updated_at; -updated_at: the newest first
+    columns
+        What to show instead, as name,serial,macs; a machine's fields as JSON has them
+    save_columns
+        Show these columns from now on; with --columns "" the usual ones again
     output
         table, or json, yaml, csv for programs
     """
+    chosen = _chosen(columns, save=save_columns)
     try:
-        found, because = _every(Client(), state=in_state, filter=condition)
+        asked = {"state": in_state, "filter": condition, "search": search, "sort": sort}
+        found, because = _every(Client(), **asked)
     except ApiError as error:
         fail(str(error))
-    if output == "table":
-        _print_table(found, because, filtered=bool(condition or in_state))
+    if output == "table" and chosen:
+        _print_chosen(chosen, found, because)
+    elif output == "table":
+        _print_table(found, because, filtered=bool(condition or in_state or search))
     elif output == "csv":
-        print(csv_text(_PLAIN, [_plain_row(machine, because) for machine in found]), end="")
+        head = chosen or _PLAIN
+        print(csv_text(head, [_plain_row(head, machine, because) for machine in found]), end="")
     else:
         print(json_text(found) if output == "json" else yaml_text(found))
+
+
+def _chosen(columns: str, *, save: bool) -> tuple[str, ...]:
+    """The columns that were asked for, now or with --save-columns; () are the usual ones."""
+    file = credentials_file().with_name("columns.json")
+    chosen = tuple(filter(None, (word.strip() for word in columns.split(","))))
+    if strange := [name for name in chosen if name not in FIELDS]:
+        fail(f"--columns: there is no {strange[0]!r}; there are {', '.join(FIELDS)}")
+    if save:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_text(json_text(chosen))
+    if chosen or save:
+        return chosen
+    try:
+        kept = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return ()
+    return tuple(name for name in kept if name in FIELDS) if isinstance(kept, list) else ()
 
 
 def _every(client: Client, **query: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -90,7 +129,18 @@ def row(machine: dict[str, Any]) -> list[Any]:
     ]
 
 
-def _plain_row(machine: dict[str, Any], because: dict[str, str]) -> list[Any]:
+def _print_chosen(
+    chosen: tuple[str, ...], found: list[dict[str, Any]], because: dict[str, str]
+) -> None:
+    table = Table(*chosen)
+    for machine in found:
+        table.add_row(*(clean(cell) for cell in _plain_row(chosen, machine, because)))
+    Console().print(table)
+
+
+def _plain_row(
+    columns: tuple[str, ...], machine: dict[str, Any], because: dict[str, str]
+) -> list[Any]:
     """A machine as cells for programs: whole numbers of bytes, MACs apart by spaces."""
     summary = machine["summary"]
     whole = machine | {
@@ -101,4 +151,4 @@ def _plain_row(machine: dict[str, Any], because: dict[str, str]) -> list[Any]:
         "tags": " ".join(machine["tags"]),
         "because": because.get(machine["id"], ""),
     }
-    return [whole[name] for name in _PLAIN]
+    return ["" if whole.get(name) is None else whole[name] for name in columns]

@@ -8,6 +8,7 @@ LabError
 ├── BadOrder         a machine description that cannot be built
 ├── NoSuchMachine    no machine of this name in the lab
 ├── Conflict         the wish does not fit the present state
+├── Refused          (simulate.py) a server does not take a simulated machine
 ├── PowerFailed      QEMU would not start, answer or stop
 └── TimedOut         an awaited event did not come within its limit
 """

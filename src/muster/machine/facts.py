@@ -15,6 +15,8 @@ from muster.wire.resources import Document, summary
 from muster.wire.slots import Dimm
 
 line = resources.line
+ITEMS = resources.ITEMS
+"""Of one list; the counts are of all."""
 
 
 def read(document: Document) -> dict[str, Any]:
@@ -45,6 +47,7 @@ def read(document: Document) -> dict[str, Any]:
     for of in ("disks", "nics", "gpus", "dimms"):
         if (items := facts.get(of)) is not None:
             facts[f"{of[:-1]}.count"] = len(items)
+            facts[of] = items[:ITEMS]
     return facts
 
 

@@ -37,7 +37,7 @@ from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.loaders import Loaders
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
-from muster.store import hosts, machines
+from muster.store import hosts, machines, traits
 from muster.store.engine import CannotOpen, Store
 from muster.web import assets
 
@@ -89,6 +89,7 @@ def open_store(settings: Settings) -> Store:
         raise CannotStart(f"data folder {folder}: {error.strerror}") from error
     store = Store(settings.database or f"sqlite:///{folder / 'muster.db'}")
     store.migrate()
+    _index(store)
     return store
 
 
@@ -114,6 +115,18 @@ def keyring_of(settings: Settings) -> Keyring:
             settings.vault_namespace,
         )
     )
+
+
+def _index(store: Store) -> None:
+    """After an update that finds machines by more than before: once, about 1 ms a machine."""
+    done = 0
+    while True:
+        with store.write() as tx:
+            found = traits.catch_up(tx)
+        if not found:
+            return
+        done += found
+        log.info("machines are made findable", machines=done)
 
 
 def open_keyring(settings: Settings, store: Store) -> Keyring:
@@ -303,7 +316,10 @@ async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
 
 def _listen(address: str) -> socket.socket:
     host, _, port = address.rpartition(":")
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sets TCP_NODELAY only where the socket says that it is TCP; without it a small answer
+    # on a connection that is kept takes 40 ms (Nagle and the client's delayed ACK).
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]") or "0.0.0.0", int(port)))

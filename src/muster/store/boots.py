@@ -157,6 +157,17 @@ def mark(tx: Tx, boot: str, at: datetime, phase: str, status: str, detail: str) 
     tell(tx, "boot", boot)
 
 
+def add_marks(
+    tx: Tx, boot: str, at: datetime, phase: str, told: Sequence[tuple[str, str]], most: int
+) -> None:
+    """Lines (status, detail) of one phase; a timeline of `most` lines grows no more."""
+    if told and (room := most - count_marks(tx, boot)) > 0:
+        rows = [{"boot_id": boot, "at": at, "phase": phase, "status": status, "detail": detail}
+                for status, detail in told[:room]]  # fmt: skip
+        tx.execute(marks.insert(), rows)
+        tell(tx, "boot", boot)
+
+
 def last_mark(tx: Tx, boot: str) -> Mark | None:
     """The newest line of a timeline."""
     query = sa.select(marks).where(marks.c.boot_id == boot).order_by(marks.c.id.desc()).limit(1)

@@ -31,7 +31,8 @@ class StoreError(Exception):
     StoreError
     ├── CannotOpen   the URL, the server or the file
     ├── Missing      no such row; says which
-    └── Conflict     a name or state that is taken; says by whom
+    ├── Conflict     a name or state that is taken; says by whom
+    └── BadCursor    (search.py) a page begins at no place of its list
     """
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from muster.machine import traits as kinds
+from muster.store import traits
 from muster.store.engine import Tx
 from muster.store.schema import hardware
 
@@ -14,6 +16,8 @@ def keep(tx: Tx, machine: str, facts: dict[str, Any]) -> None:
     """Instead of what was known before."""
     tx.execute(hardware.delete().where(hardware.c.machine_id == machine))
     tx.execute(hardware.insert().values(machine_id=machine, facts=facts))
+    wanted = kinds.traits({"hardware": facts}, kinds.HARDWARE)
+    traits.replace(tx, machine, wanted, kinds.HARDWARE)
 
 
 def of(tx: Tx, ids: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from muster.machine.identity import Claim, Known
 from muster.machine.states import State
+from muster.machine.traits import OF_RECORD
+from muster.store import traits
 from muster.store.engine import Conflict, Missing, Tx
 from muster.store.notices import tell
 from muster.store.rows import all_to, columns, to
@@ -103,6 +105,11 @@ def names(tx: Tx, ids: Collection[str]) -> dict[str, str]:
     return {row.id: row.name for row in tx.execute(query)}
 
 
+def of_ids(tx: Tx, ids: Sequence[str]) -> list[Machine]:
+    """The machines with these ids, in no order."""
+    return all_to(Machine, tx.execute(sa.select(machines).where(machines.c.id.in_(ids))))
+
+
 def count_by_state(tx: Tx) -> dict[str, int]:
     """How many machines are in each state that any is in."""
     query = sa.select(machines.c.state, sa.func.count()).group_by(machines.c.state)
@@ -128,8 +135,9 @@ def candidates(tx: Tx, claim: Claim) -> list[Known]:
     if claim.uuid:
         where = sa.or_(where, machines.c.uuid == claim.uuid)
     if claim.serial:
-        any_mac = sa.select(macs.c.machine_id)
-        bare = sa.and_(machines.c.serial == claim.serial, machines.c.id.not_in(any_mac))
+        # Not "not in": that reads every MAC of the fleet.
+        any_mac = sa.exists().where(macs.c.machine_id == machines.c.id)
+        bare = sa.and_(machines.c.serial == claim.serial, sa.not_(any_mac))
         where = sa.or_(where, bare)
     query = sa.select(machines.c.id, machines.c.name, machines.c.uuid, machines.c.serial)
     rows = tx.execute(query.where(where)).all()
@@ -148,7 +156,8 @@ def add(tx: Tx, machine: Machine) -> None:
     if tx.execute(sa.select(machines.c.id).where(machines.c.name == machine.name)).first():
         raise Conflict(f"the name {machine.name!r} is taken by another machine")
     values = {c.name: getattr(machine, c.name) for c in columns(Machine, machines)}
-    tx.execute(machines.insert().values(values))
+    tx.execute(machines.insert().values(values | {"traits_version": traits.VERSION}))
+    traits.replace_record(tx, machine.id)
     tell(tx, "machine", machine.id)
 
 
@@ -171,25 +180,32 @@ def learn_macs(tx: Tx, machine: str, named: dict[str, str]) -> list[str]:
     ]
     if fresh:
         tx.execute(macs.insert(), fresh)
+        traits.replace_record(tx, machine)
     return sorted(mac for mac, who in owner.items() if who != machine)
 
 
 def move_mac(tx: Tx, mac: str, source: str, target: str) -> bool:
     """From one record to another, by a person's decision; False when `source` has it not."""
     where = sa.and_(macs.c.mac == mac, macs.c.machine_id == source)
-    return tx.execute(macs.update().where(where).values(machine_id=target)).rowcount > 0
+    moved = tx.execute(macs.update().where(where).values(machine_id=target)).rowcount > 0
+    for machine in (source, target):
+        traits.replace_record(tx, machine)
+    return moved
 
 
 def forget_macs(tx: Tx, machine: str, some_macs: Sequence[str]) -> None:
     """Take MACs from a record; they are on none then."""
     where = sa.and_(macs.c.machine_id == machine, macs.c.mac.in_(some_macs))
     tx.execute(macs.delete().where(where))
+    traits.replace_record(tx, machine)
 
 
 def update(tx: Tx, machine: str, **values: Any) -> None:
     """Change columns of one record."""
     tx.execute(machines.update().where(machines.c.id == machine).values(values))
     tell(tx, "machine", machine)
+    if OF_RECORD & values.keys():
+        traits.replace_record(tx, machine)
 
 
 def sealed(tx: Tx) -> dict[str, str]:

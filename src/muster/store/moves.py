@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from muster.store import traits
 from muster.store.engine import Tx
 from muster.store.schema import (
     Utc,
@@ -54,6 +55,7 @@ def merge(tx: Tx, source: str, target: str, *, newer: bool) -> Journal:
             taken, replaced = _take(tx, table, rows, target, newer=newer)
             journal["taken"][table.name], journal["replaced"][table.name] = taken, replaced
     tx.execute(machines.delete().where(machines.c.id == source))
+    traits.renew(tx, [target])
     return journal
 
 
@@ -77,10 +79,13 @@ def undo(tx: Tx, journal: Journal, target: str) -> None:
         _insert(tx, table, rows)
         replaced = journal["replaced"].get(name, ())
         _insert(tx, table, [row for row in replaced if not _there(tx, table, row)])
+    traits.renew(tx, [source, target])
 
 
 def _tables() -> Iterator[sa.Table]:
-    return (table for table in metadata.sorted_tables if "machine_id" in table.c)
+    """What hangs on machines; traits follow from the rest."""
+    return (table for table in metadata.sorted_tables
+            if "machine_id" in table.c and table.name != "machine_traits")  # fmt: skip
 
 
 def record(tx: Tx, machine: str) -> dict[str, Any]:
@@ -94,6 +99,7 @@ def restore(tx: Tx, row: dict[str, Any], names: Sequence[str]) -> None:
     old = _revived(machines, {name: row[name] for name in names})
     if old:
         tx.execute(machines.update().where(machines.c.id == row["id"]).values(old))
+        traits.renew(tx, [row["id"]])
 
 
 def boots_with(tx: Tx, leaving: Sequence[str], source: str, target: str) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs (one ordered set of scripts), their results and the raw output, compressed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,15 @@ import zstandard
 from muster.store.engine import Missing, Tx
 from muster.store.notices import tell
 from muster.store.rows import all_to, to
-from muster.store.schema import chunks, documents, machines, results, runs, script_contents
+from muster.store.schema import (
+    boots,
+    chunks,
+    documents,
+    machines,
+    results,
+    runs,
+    script_contents,
+)
 
 OPEN = ("pending", "running")
 
@@ -149,12 +158,15 @@ def content(tx: Tx, sha256: str) -> bytes:
     return found
 
 
-def script_of_run(tx: Tx, run: int, sha256: str) -> bytes | None:
-    """The script's bytes, only when this run owes it."""
-    query = sa.select(script_contents.c.body).where(
-        script_contents.c.sha256 == sha256,
-        sa.exists().where(results.c.run_id == run, results.c.sha256 == sha256),
+def script_for(tx: Tx, token_hash: str, sha256: str) -> bytes | None:
+    """The script's bytes, only when the run of this session, which has not ended, owes it."""
+    owed = sa.exists().where(
+        boots.c.token_hash == token_hash,
+        boots.c.ended_at.is_(None),
+        results.c.run_id == boots.c.run_id,
+        results.c.sha256 == sha256,
     )
+    query = sa.select(script_contents.c.body).where(script_contents.c.sha256 == sha256, owed)
     return tx.execute(query).scalar_one_or_none()
 
 
@@ -227,14 +239,30 @@ def interrupted(tx: Tx, run: int) -> list[Result]:
     return all_to(Result, tx.execute(query.order_by(results.c.position)))
 
 
-def append_output(tx: Tx, result: int, stream: str, data: bytes) -> None:
-    """Store a piece of output; the caller has checked its order."""
-    body = zstandard.ZstdCompressor(level=3).compress(data)
-    tx.execute(chunks.insert().values(result_id=result, stream=stream, size=len(data), data=body))
-    where = results.c.id == result
-    more = results.update().where(where).values(output_bytes=results.c.output_bytes + len(data))
-    tx.execute(more)
-    tell(tx, "output", result)
+def write_results(tx: Tx, changed: Sequence[Result]) -> None:
+    """What running them changed, of several at once."""
+    names = ("state", "reason", "values", "exit_status", "runtime_s", "started_at", "ended_at",
+             "attempts", "output_bytes")  # fmt: skip
+    if not changed:
+        return
+    update = results.update().where(results.c.id == sa.bindparam("this"))
+    values = {name: sa.bindparam(f"new_{name}", type_=results.c[name].type) for name in names}
+    rows = [{f"new_{name}": getattr(result, name) for name in names} | {"this": result.id}
+            for result in changed]  # fmt: skip
+    tx.execute(update.values(values), rows)
+    for run in {result.run_id for result in changed}:
+        tell(tx, "run", run)
+
+
+def append_output(tx: Tx, pieces: Sequence[tuple[int, str, bytes]]) -> None:
+    """Store pieces of output (result, stream, bytes) in order; write_results tells how many."""
+    press = zstandard.ZstdCompressor(level=3)
+    rows = [{"result_id": result, "stream": stream, "size": len(data), "data": press.compress(data)}
+            for result, stream, data in pieces]  # fmt: skip
+    if rows:
+        tx.execute(chunks.insert(), rows)
+    for result in {piece[0] for piece in pieces}:
+        tell(tx, "output", result)
 
 
 def output(
@@ -245,6 +273,8 @@ def output(
     Combined is stdout and stderr as they came.
     """
     where = _of_stream(result, stream)
+    if offset == 0 and limit is None:
+        return _expanded(tx, where)
     sizes = tx.execute(sa.select(chunks.c.id, chunks.c.size).where(where).order_by(chunks.c.id))
     wanted: list[int] = []
     skip, place = offset, 0
@@ -259,9 +289,7 @@ def output(
     if not wanted:
         return b""
     part = sa.and_(where, chunks.c.id.between(wanted[0], wanted[-1]))
-    rows = tx.execute(sa.select(chunks.c.data).where(part).order_by(chunks.c.id))
-    expand = zstandard.ZstdDecompressor()
-    found = b"".join(expand.decompress(row.data) for row in rows)
+    found = _expanded(tx, part)
     return found[skip:] if limit is None else found[skip : skip + limit]
 
 
@@ -274,6 +302,12 @@ def output_size(tx: Tx, result: int, *, stream: str = "combined") -> int:
 def _of_stream(result: int, stream: str) -> sa.ColumnElement[bool]:
     streams = ("stdout", "stderr") if stream == "combined" else (stream,)
     return sa.and_(chunks.c.result_id == result, chunks.c.stream.in_(streams))
+
+
+def _expanded(tx: Tx, where: sa.ColumnElement[bool]) -> bytes:
+    rows = tx.execute(sa.select(chunks.c.data).where(where).order_by(chunks.c.id))
+    expand = zstandard.ZstdDecompressor()
+    return b"".join(expand.decompress(row.data) for row in rows)
 
 
 def add_document(tx: Tx, **values: Any) -> None:

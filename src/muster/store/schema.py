@@ -52,7 +52,7 @@ machines = sa.Table(
     metadata,
     sa.Column("id", _id, primary_key=True),
     sa.Column("name", sa.String(63), nullable=False, unique=True),
-    sa.Column("state", sa.String(32), nullable=False, index=True),
+    sa.Column("state", sa.String(32), nullable=False),
     sa.Column("state_reason", sa.Text, nullable=False, default=""),
     sa.Column("uuid", sa.String(36), nullable=False, default="", index=True),
     sa.Column("serial", sa.String(256), nullable=False, default="", index=True),
@@ -74,6 +74,12 @@ machines = sa.Table(
     sa.Column("bmc", sa.String(255), nullable=False, default="", server_default="", index=True),
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("updated_at", Utc, nullable=False),
+    # Which version of machine/traits.py its traits were made by; 0: none were.
+    sa.Column("traits_version", sa.Integer, nullable=False, default=0, server_default="0"),
+    sa.Index("ix_machines_state_name", "state", "name"),
+    sa.Index("ix_machines_created_at_name", "created_at", "name"),
+    sa.Index("ix_machines_updated_at_name", "updated_at", "name"),
+    sa.Index("ix_machines_traits_version", "traits_version"),
 )
 
 macs = sa.Table(

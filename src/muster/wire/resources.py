@@ -24,6 +24,8 @@ NUMBER_LIMIT = (1 << 64) - 1
 """LXD's integers are unsigned and of 64 bits."""
 _SIZE_LIMIT = (1 << 63) - 1
 _TEXT_LIMIT = 256
+ITEMS = 2000
+"""Disks, ports ... of one machine that lists and searches know; its document keeps all."""
 
 
 class BadDocument(ValueError):
@@ -115,8 +117,8 @@ def summary(document: Document) -> Summary:
         sockets=len(found.cpu.sockets),
         cpu_model=_cpu_model(found.cpu),
         memory_bytes=_size(found.memory.total, "$.resources.memory.total"),
-        disks=list(_disks(found.storage.disks)),
-        nics=[_nic(port) for card in found.network.cards for port in card.ports],
+        disks=list(_disks(found.storage.disks))[:ITEMS],
+        nics=[_nic(port) for card in found.network.cards for port in card.ports][:ITEMS],
         vendor=line(found.system.vendor),
         product=line(found.system.product),
         serial=line(found.system.serial),
@@ -153,7 +155,8 @@ def _size(number: int, path: str) -> int:
 
 def line(text: str) -> str:
     """One line that every database keeps: PostgreSQL refuses NUL and half surrogate pairs."""
-    return "".join(c for c in text[:_TEXT_LIMIT] if c.isprintable()).strip()
+    text = text[:_TEXT_LIMIT]
+    return (text if text.isprintable() else "".join(c for c in text if c.isprintable())).strip()
 
 
 def _load(data: bytes) -> dict[str, object]:

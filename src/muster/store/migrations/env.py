@@ -3,11 +3,12 @@
 
 from alembic import context
 
-from muster.store import schema_hosts, schema_record
+from muster.store import schema_hosts, schema_record, schema_search
 from muster.store.schema import Utc, metadata
 
 # Importing them declares their tables.
-assert schema_hosts.hosts.metadata is schema_record.tags.metadata is metadata
+declared = (schema_hosts.hosts, schema_record.tags, schema_search.traits)
+assert all(table.metadata is metadata for table in declared)
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
