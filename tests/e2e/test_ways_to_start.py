@@ -3,6 +3,7 @@
 `make test` has a few of them, `make test-boot` all.
 """
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from tests.e2e.served import SLOW, Served
 
 from muster.cli.client import machine_path
-from muster.lab.machines import DiskKind, DiskOrder, Firmware, NicModel, NicOrder, Order
+from muster.images.library import Library
+from muster.lab.machines import Bmc, DiskKind, DiskOrder, Firmware, NicModel, NicOrder, Order
 
 pytestmark = pytest.mark.e2e
 
+MIB = 1024 * 1024
 SHORT = {(Firmware.SECURE_BOOT_HTTP, "swift"), (Firmware.SECURE_BOOT, "cloud-init")}
 """One machine by HTTP alone and one by TFTP; tests of other things start BIOS machines swiftly."""
 
@@ -66,13 +69,52 @@ def check_way(served: Served, machine: str, firmware: Firmware, start: str) -> N
         assert "iPXE" not in log
 
 
+@pytest.mark.parametrize(
+    "firmware", [Firmware.UEFI, pytest.param(Firmware.SECURE_BOOT_HTTP, marks=pytest.mark.matrix)]
+)
+def test_a_uefi_machine_that_shall_start_its_own_disk_does(
+    served: Served, images: Path, tmp_path: Path, firmware: Firmware
+) -> None:
+    served.kill()
+    served.start(enlist="deny")
+    served.lab.add(Order(name="m1", firmware=firmware))
+    install(served.lab.machine("m1").disk(), Library(images), tmp_path)
+    served.lab.machine("m1").on()
+    log = Path(served.lab.machine("m1").document()["folder"]) / "serial.log"
+    served.wait("the disk starts", lambda: b"started from its disk" in log.read_bytes())
+    assert {boot["purpose"] for boot in served.api.get("/boots")} == {"refused"}
+
+
+def install(disk: Path, library: Library, folder: Path) -> None:
+    """An EFI system partition whose loader, signed, says where it comes from."""
+    partition, config = folder / "esp", folder / "grub.cfg"
+    config.write_text("echo started from its disk\n")
+    with partition.open("wb") as file:
+        file.truncate(64 * MIB)
+    subprocess.run(["mkfs.fat", "-F", "16", partition], check=True, stdout=subprocess.DEVNULL)
+    for parent in ("EFI", "EFI/BOOT", "grub"):
+        subprocess.run(["mmd", "-i", partition, f"::{parent}"], check=True)
+    signed = library.in_use().files
+    for source, name in (
+        (library.blob(signed["loader/shimx64.efi"].sha256), "EFI/BOOT/BOOTX64.EFI"),
+        (library.blob(signed["loader/grubx64.efi"].sha256), "EFI/BOOT/grubx64.efi"),
+        (config, "grub/grub.cfg"),
+    ):
+        subprocess.run(["mcopy", "-i", partition, source, f"::{name}"], check=True)
+    table = "label: gpt\nstart=2048, size=131072, type=U\n"
+    subprocess.run(["sfdisk", "--quiet", disk], input=table, text=True, check=True)
+    with disk.open("r+b") as file:
+        file.seek(MIB)
+        file.write(partition.read_bytes())
+
+
 RICH = Order(
     name="m1",
     cpus=2,
     memory_mib=2048,
     dimms=2,
     tpm=True,
-    bmc=True,
+    bmc=Bmc.KCS,
     nics=(NicOrder(), NicOrder(model=NicModel.E1000E)),
     disks=(
         DiskOrder(kind=DiskKind.NVME),
