@@ -8,7 +8,7 @@ export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup image demo test check lint unit e2e serve coverage schema format clean
-.PHONY: bench-list bench-ingest bench-boot bench-collect bench-scripts bench-power bench-web
+.PHONY: test-boot bench-list bench-ingest bench-boot bench-collect bench-scripts bench-power bench-web
 
 help: ## Print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,7 +34,7 @@ demo: image ## Two virtual bare machines enlist themselves and become Ready
 test: check image ## Everything: check, then journeys with real virtual machines
 	$(BIN)/pytest -q -n auto --hypothesis-profile=thorough -m "hypothesis and not e2e and not slow"
 	MUSTER_TEST_REQUIRE=postgresql,image,lab,lxd,browser $(BIN)/pytest -q -n 2 --dist loadfile \
-		-m "e2e or image or slow"
+		-m "(e2e or image or slow) and not matrix"
 
 check: setup lint unit ## Lint, types, contracts, unit tests: the inner loop
 
@@ -49,7 +49,10 @@ unit: setup
 	MUSTER_TEST_REQUIRE=postgresql $(BIN)/pytest -q -n auto -m "not e2e and not image and not slow"
 
 e2e: image ## Only the journeys with virtual machines
-	MUSTER_TEST_REQUIRE=image,lab,lxd $(BIN)/pytest -q -m e2e
+	MUSTER_TEST_REQUIRE=image,lab,lxd $(BIN)/pytest -q -m "e2e and not matrix"
+
+test-boot: image ## Every firmware path, swift and through cloud-init, to New and Ready
+	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q tests/e2e/test_ways_to_start.py
 
 serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHCP=own ...)
 	$(BIN)/muster serve --data build/data $(if $(INTERFACE),--interface $(INTERFACE)) \

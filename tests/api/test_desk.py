@@ -33,6 +33,8 @@ class Tour:
 def machine_s_side(tour: Tour) -> str:
     """From the loader to the last event; returns the machine's name."""
     tour.good("GET", "/boot/start.ipxe")
+    tour.good("GET", "/grub/grub.cfg")
+    tour.good("GET", "/boot/grub", params={"mac": MAC, "uuid": UUID, "arch": "x86_64"})
     tour.good("GET", "/agent/agent.pyz")
     script = tour.good("GET", "/boot/ipxe", params={"mac": MAC, "uuid": UUID, "arch": "x86_64"})
     nonce = {"nonce": script.text.split("/boot/report/")[1].split()[0]}

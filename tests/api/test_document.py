@@ -135,7 +135,7 @@ def test_options_names_every_method_of_a_path(desk: Desk) -> None:
         answer = desk.client.options(path.format_map(Numbers()))
         assert answer.status_code == 204
         allowed = {word.strip().lower() for word in answer.headers["allow"].split(",")}
-        assert allowed == {"options", *operations}, path
+        assert allowed - {"head"} == {"options", *operations}, path
 
 
 class Numbers(dict[str, str]):

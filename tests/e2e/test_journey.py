@@ -16,7 +16,7 @@ from muster.lab.machines import Firmware, Order
 
 pytestmark = pytest.mark.e2e
 
-PHASES = ["dhcp", "loader", "kernel", "network", "root", "metadata", "agent", "scripts", "end"]
+PHASES = ["dhcp", "loader", "kernel", "network", "root", "agent", "scripts", "end"]
 OUTAGE_S = 20.0
 
 
@@ -156,7 +156,7 @@ def test_a_missing_root_file_system_is_named_on_the_timeline(
 
 def test_an_unreachable_metadata_url_is_named_on_the_timeline(served: Served) -> None:
     served.kill()
-    served.start(metadata_url="http://10.99.0.1:9")
+    served.start(metadata_url="http://10.99.0.1:9", start="cloud-init")
     _fails_at(served, "metadata", "Connection refused")
 
 

@@ -14,12 +14,13 @@ from tests.images.conftest import Shop
 
 from muster.images import build, command, cpio, initrd, root, squash
 from muster.images.errors import BuildError
-from muster.images.inside import check, customize
+from muster.images.inside import check, customize, swift
 from muster.images.library import Library
 from muster.images.recipe import HERE, Recipe
 from muster.images.tree import RootTar
 
 KERNEL = "6.12.1-amd64"
+SIGNED = ("shimx64.efi.signed", "grubnetx64.efi.signed")
 MODULES = f"usr/lib/modules/{KERNEL}"
 ROOT = {
     "usr/bin/busybox": b"busybox",
@@ -67,6 +68,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> None:
         write_tar(work / "boot.tar", {f"boot/vmlinuz-{KERNEL}": b"kernel"})
         loaders = ("undionly.kpxe", "ipxe.pxe", "ipxe.efi", "snponly.efi")
         write_tar(work / "loaders.tar", {f"ipxe/{name}": name.encode() for name in loaders})
+        write_tar(work / "swift.tar", {"swift/usr/bin/python3": b"python"})
+        write_tar(work / "signed.tar", {f"signed/{name}": name.encode() for name in SIGNED})
         return write_tar(work / "root.tar", ROOT)
 
     def build_squashfs(tar: Path, target: Path) -> None:
@@ -85,6 +88,9 @@ def test_a_build_ends_with_its_image_in_use(library: Library) -> None:
     assert image.kernel_version == KERNEL
     assert [package.name for package in image.packages] == ["fio"]
     assert library.blob(image.files["loader/ipxe.efi"].sha256).read_bytes() == b"ipxe.efi"
+    grub = library.blob(image.files["loader/grubx64.efi"].sha256)
+    assert grub.read_bytes() == b"grubnetx64.efi.signed"
+    assert image.swift
 
 
 @pytest.mark.usefixtures("bench")
@@ -157,10 +163,25 @@ def test_the_initrd_holds_the_wanted_drivers_and_what_they_need(tmp_path: Path) 
 
 
 def test_the_initrd_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    (tmp_path / "swift").write_bytes(b"squashed")
     with RootTar(write_tar(tmp_path / "root.tar", ROOT)) as tree:
-        initrd.build_initrd(tree, KERNEL, tmp_path / "one")
-        initrd.build_initrd(tree, KERNEL, tmp_path / "two")
+        initrd.build_initrd(tree, KERNEL, tmp_path / "one", swift=tmp_path / "swift")
+        initrd.build_initrd(tree, KERNEL, tmp_path / "two", swift=tmp_path / "swift")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (unpack(tmp_path / "one", tmp_path / "found") / "swift.squashfs").read_bytes() == (
+        b"squashed"
+    )
+
+
+def test_the_small_root_leaves_nic_drivers_to_the_initrd() -> None:
+    paths = [
+        "kernel/drivers/nvme/host/nvme.ko.xz",
+        "kernel/drivers/net/ethernet/intel/ice/ice.ko.xz",
+        "kernel/drivers/scsi/scsi_debug.ko.xz",
+        "kernel/sound/core/snd.ko.xz",
+        "kernel/drivers/char/ipmi/ipmi_si.ko.xz",
+    ]
+    assert swift.chosen(paths) == [paths[0], paths[4]]
 
 
 @pytest.mark.skipif(shutil.which("busybox") is None, reason="needs busybox to know its applets")
@@ -194,7 +215,7 @@ def test_a_cpio_is_what_cpio_reads(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a/b/file").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("script", ["init", "bin/hotplug", "bin/lease"])
+@pytest.mark.parametrize("script", ["init", "bin/hotplug", "bin/lease", "bin/swift"])
 def test_the_scripts_of_the_initrd_are_shell(script: str) -> None:
     done = subprocess.run(
         ["sh", "-n", HERE / "files" / "initrd" / script], capture_output=True, check=False

@@ -6,6 +6,7 @@ from tests.images.conftest import Shop
 
 from muster.images.errors import LibraryError, ManifestError
 from muster.images.library import Library
+from muster.images.manifest import FILE_NAMES
 
 
 def test_an_image_that_was_added_and_chosen_is_the_current_one(
@@ -51,7 +52,7 @@ def test_images_share_the_files_that_they_have_in_common(library: Library, shop:
         library.add(*shop.image(word))
     blobs = list((library.root / "blobs" / "sha256").iterdir())
     assert len(library.all()) == 2
-    assert len(blobs) == 8
+    assert len(blobs) == len(FILE_NAMES) + 1
 
 
 def test_removing_an_image_keeps_the_files_of_the_others(library: Library, shop: Shop) -> None:

@@ -32,6 +32,21 @@ def test_a_missing_file_is_named(shop: Shop) -> None:
         manifest.check(image.sealed())
 
 
+def test_an_image_without_loaders_is_one(shop: Shop) -> None:
+    image, _files = shop.image()
+    for name in [name for name in image.files if name.startswith("loader/")]:
+        del image.files[name]
+    manifest.check(image.sealed())
+
+
+def test_a_manifest_from_before_the_swift_start_keeps_its_id(shop: Shop) -> None:
+    image, _files = shop.image()
+    old = image.to_json().replace(b',\n  "swift": false', b"")
+    assert old != image.to_json()
+    assert manifest.parse(old).id == image.id
+    assert replace(image, swift=True).sealed().id != image.id
+
+
 @pytest.mark.parametrize("sha256", ["", "g" * 64, "A" * 64, "a" * 63, "../" * 21 + "a"])
 def test_a_hash_that_is_none_is_refused(shop: Shop, sha256: str) -> None:
     image, _files = shop.image()

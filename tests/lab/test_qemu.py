@@ -16,7 +16,7 @@ from muster.lab.machines import (
     Order,
     build,
 )
-from muster.lab.qemu import Accel
+from muster.lab.qemu import SECURE_VARS, Accel, prepare_folder
 
 TCG = Accel("tcg", "test")
 
@@ -49,6 +49,26 @@ def test_a_uefi_machine_uses_its_own_nic_driver_and_no_ipv6() -> None:
         "name=opt/org.tianocore/IPv6PXESupport,string=n",
     ]
     assert any(drive.endswith("unit=1,file=vars.fd") for drive in values(argv, "-drive"))
+
+
+def test_secure_boot_has_its_keys_and_guards_them(tmp_path: Path) -> None:
+    argv = rendered(Order(name="m1", firmware=Firmware.SECURE_BOOT))
+    assert "q35,graphics=off,smm=on" in argv
+    assert "driver=cfi.pflash01,property=secure,value=on" in argv
+    assert any("OVMF_CODE_4M.secboot.fd" in word for word in argv)
+    machine = build("lab", Order(name="m1", firmware=Firmware.SECURE_BOOT))
+    prepare_folder(machine, tmp_path)
+    assert (tmp_path / "vars.fd").read_bytes() == SECURE_VARS.read_bytes()
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+def test_a_machine_that_boots_by_http_never_tries_pxe(firmware: Firmware) -> None:
+    argv = rendered(Order(name="m1", firmware=firmware))
+    off = "name=opt/org.tianocore/IPv4PXESupport,string=n" in argv
+    assert off == firmware.by_http
+    assert firmware.kind == ("bios" if firmware is Firmware.BIOS else "uefi")
+    assert ("http" in firmware) == firmware.by_http
+    assert ("secure" in firmware) == firmware.secure
 
 
 def test_a_reboot_stays_a_reboot() -> None:

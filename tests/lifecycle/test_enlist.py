@@ -21,7 +21,7 @@ OTHER_UUID = "0d1f9d4e-5d0a-4f43-9a1e-5a4f9d1e0002"
 def test_an_unknown_machine_starts_the_ephemeral_os_with_a_nonce(rack: Rack) -> None:
     plan = rack.boot()
     assert plan == BootPlan(
-        plan.boot, Purpose.ENLIST, "no record has its UUID or one of its MACs", plan.nonce
+        plan.boot, Purpose.ENLIST, "no record has its UUID or one of its MACs", plan.nonce, "swift"
     )
     assert len(plan.nonce) == 32
     assert rack.machines() == []

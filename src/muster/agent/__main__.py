@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python3 -I agent.pyz run`: reads its configuration and works until the run is over.
 
-The configuration is one JSON file (written by the seed): {"server": URL, "nonce": TEXT}. All
-state is in memory files beside it, so a restarted agent goes on where it was.
+The configuration is one JSON file (written by the seed): {"server": URL, "nonce": TEXT}, from the
+initrd also {"level": TEXT} (stage.py). All state is in memory files beside it, so a restarted agent
+goes on where it was.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import traceback
 from pathlib import Path
 
 from muster.agent.session import Session, say
+from muster.agent.stage import Stage
 
 FOLDER = Path("/run/muster")
 PRIORITY = -10
@@ -35,11 +37,13 @@ def main(argv: list[str]) -> int:
     # Scripts may keep all processors busy; heartbeats, output and an abort must still get through.
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
-    session = Session(folder, server, nonce)
+    stage = Stage(folder, str(config.get("level", "system")))
+    session = Session(folder, server, nonce, stage=stage)
     signal.signal(signal.SIGTERM, lambda *_: session.stop())
     after = session.work()
     say(f"finished: {after}")
-    if after == "poweroff" and config.get("power", True):
+    stage.leave(after)
+    if stage.alone and after == "poweroff" and config.get("power", True):
         # Not waited for: the unit that runs this is among those that end.
         subprocess.run(["systemctl", "poweroff", "--no-block"], check=False, timeout=30)
     return 0

@@ -26,6 +26,7 @@ from muster.agent.link import Link, Refused, Unreachable
 from muster.agent.runner import Outcome, Runner
 from muster.agent.schedule import startable
 from muster.agent.spool import Spool
+from muster.agent.stage import Stage
 from muster.wire.codec import BadMessage, decode, encode
 from muster.wire.events import Ack, Batch
 from muster.wire.hello import Hello, Plan, ScriptItem, Welcome
@@ -61,8 +62,11 @@ class Kept:
 class Session:
     """Everything of one boot, in `folder` (a memory file system)."""
 
-    def __init__(self, folder: Path, server: str, nonce: str) -> None:
+    def __init__(
+        self, folder: Path, server: str, nonce: str, *, stage: Stage | None = None
+    ) -> None:
         self._folder = folder
+        self._stage = stage or Stage(folder)
         self._nonce = nonce
         self._server = server
         self._link = Link(server, say)
@@ -78,12 +82,19 @@ class Session:
         self._runner = Runner(folder / "scripts", self._spool, 0, {}, mark, began=self._began)
 
     def work(self) -> str:
-        """Do the run; returns what the machine does next: "poweroff" or "stay"."""
+        """Do the run; returns what the machine does next: "poweroff" or "stay".
+
+        "tools" or "system": the rest of the run needs that level, and an agent started there.
+        """
         self._welcome = welcome = self._hello_until_decided()
         if welcome.decision != "run":
             say(f"the server refuses this machine: {welcome.reason}")
             return "poweroff"
         say(f"this is {welcome.machine}: {welcome.mode}, {len(welcome.scripts)} scripts")
+        self._stage.order("hello")
+        todo = self._todo(welcome.scripts)
+        if self._stage.beyond(todo):
+            self._stage.order("tools")
         if pack := os.environ.get("MUSTER_AGENT"):
             # Not before the hello, which it would delay on the processors of a machine that starts.
             os.environ["MUSTER_AGENT"] = unfold(pack, self._folder)
@@ -92,10 +103,9 @@ class Session:
         sender = threading.Thread(target=self._send, name="sender", daemon=True)
         sender.start()
         self._report_lost()
-        todo = self._todo(welcome.scripts)
-        while todo and not self._stopping.is_set():
-            self._run(todo)
-            todo = self._todo(self._plan())
+        if following := self._go_through(todo):
+            self._spool.wait_until_empty(_LAST_WORDS_S)
+            return following
         if self._stopping.is_set():
             self._spool.wait_until_empty(_LAST_WORDS_S)
             return "stay"
@@ -103,6 +113,20 @@ class Session:
         self._spool.wait_until_empty()
         self._over.set()
         return welcome.after
+
+    def _go_through(self, todo: list[ScriptItem]) -> str:
+        """Run what can run here; returns the level that the rest needs, "" when all has ended."""
+        if not self._stage.wait_for_devices():
+            say("not every device has its driver yet; going on without")
+        while todo and not self._stopping.is_set():
+            here = [item for item in todo if self._stage.can(item)]
+            following = self._stage.beyond(todo) if not here else ""
+            if following and self._stage.wait_for_root(self._runner.aborted):
+                return following
+            # What cannot run here ends as aborted, which is why it was not waited for.
+            self._run(list(here or todo))
+            todo = self._todo(todo) or self._todo(self._plan())
+        return ""
 
     def stop(self) -> None:
         """The machine goes down (SIGTERM): start nothing more, report what was cut off."""
@@ -138,6 +162,8 @@ class Session:
 
     def _hello_until_decided(self) -> Welcome:
         heard = ""
+        if not self._stage.wait_for_names():
+            say("udev has not named the NICs yet; they go by the kernel's names")
         while True:
             welcome = self._hello()
             if welcome.decision != "hold":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from muster.boot.arch import CLIENTS
+from muster.boot.arch import CLIENTS, UefiLoader
 
 Mode = Literal["own", "proxy", "none"]
 
@@ -61,7 +61,9 @@ def check_pool(segment: Segment) -> None:
         raise BadPool(f"dhcp_pool {first},{last} is no range inside {segment.network}")
 
 
-def configuration(segment: Segment, mode: Mode, *, url: str, folder: Path) -> str:
+def configuration(
+    segment: Segment, mode: Mode, *, url: str, folder: Path, uefi: UefiLoader = "grub"
+) -> str:
     """dnsmasq.conf for one segment; `folder` holds tftp/ and the leases."""
     lines = [
         "# Written by muster at every start; changes are lost. Options: dnsmasq(8).",
@@ -84,11 +86,11 @@ def configuration(segment: Segment, mode: Mode, *, url: str, folder: Path) -> st
         # iPXE need not wait for a proxyDHCP offer that will not come (ipxe.org/cfg/no-pxedhcp).
         "dhcp-option=encap:175,176,1b",
     ]
-    lines += _own(segment, url) if mode == "own" else _proxy(segment, url)
+    lines += _own(segment, url, uefi) if mode == "own" else _proxy(segment, url, uefi)
     return "\n".join(lines) + "\n"
 
 
-def _own(segment: Segment, url: str) -> list[str]:
+def _own(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:
     first, last = segment.range()
     lines = [
         "dhcp-authoritative",
@@ -101,20 +103,21 @@ def _own(segment: Segment, url: str) -> list[str]:
     for client in CLIENTS:
         tag = f"arch{client.number}"
         lines.append(f"dhcp-match=set:{tag},option:client-arch,{client.number}")
-        if not client.loader:
+        loader = client.first(uefi)
+        if not loader:
             continue
         if client.by_http:
             # UEFI HTTP clients take an offer only when option 60 comes back (UEFI 2.10, 24.7.3).
             lines.append(f"dhcp-option-force=tag:{tag},tag:!ipxe,60,HTTPClient")
-            lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{url}/boot/loader/{client.loader}")
+            lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{url}/boot/loader/{loader}")
         else:
-            lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{client.loader}")
+            lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{loader}")
     return lines
 
 
-def _proxy(segment: Segment, url: str) -> list[str]:
+def _proxy(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:
     """Beside another server that gives the addresses; dnsmasq cannot answer UEFI HTTP so."""
-    loaders = {client.number: client.loader for client in CLIENTS if client.loader}
+    loaders = {client.number: client.first(uefi) for client in CLIENTS}
     return [
         f"dhcp-range={segment.network.network_address},proxy,{segment.network.netmask}",
         f'pxe-service=tag:!ipxe,x86PC,"muster",{loaders[0]}',

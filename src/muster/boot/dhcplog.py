@@ -22,6 +22,10 @@ _TFTP_FAILED = re.compile(
     r"dnsmasq-tftp(?:\[\d+\])?: (?P<why>failed sending|file) (?P<file>\S+)"
     r"(?: to (?P<ip>[0-9.]+)| not found for (?P<ip2>[0-9.]+))"
 )
+# What iPXE, shim and GRUB ask for in case a site has it; that there is none is no failure.
+_OPTIONAL = re.compile(
+    r"(?:autoexec\.ipxe|revocations\w*\.efi|shim_certificate\w*\.efi|\w+\.lst|grub\.cfg-\S+) "
+)
 _NETBOOT = re.compile(r"(?:PXE|HTTP)Client(?::Arch:(?P<arch>\d+))?")
 
 
@@ -106,8 +110,7 @@ class Reader:
 
     def _tftp(self, ip: str, detail: str, *, failed: bool) -> Loader | None:
         mac = self.addresses.get(ip)
-        # iPXE asks whether there is a script of the site's own; that there is none is no failure.
-        wanted = not detail.startswith("autoexec.ipxe ")
+        wanted = not (failed and _OPTIONAL.match(detail))
         return Loader(mac, detail, failed) if mac and wanted else None
 
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes a machine uses before its kernel: scripts, boot files, the initrd's reports."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
-from litestar import MediaType, Request, Router, get, post
+from litestar import MediaType, Request, Response, Router, get, head, post
 from litestar.datastructures import State
 from litestar.params import Parameter
 
-from muster.boot import ipxe
+from muster.boot import grub, ipxe
 from muster.boot.arch import ARCHITECTURES
 from muster.boot.files import boot_file, loader_file
 from muster.images.errors import ManifestError
@@ -26,9 +27,34 @@ def router() -> Router:
     """The route table of this door."""
     return Router(
         path="/boot",
-        route_handlers=[start_script, boot_script, report, boot_file, loader_file],
+        route_handlers=[
+            *(start_script, boot_script, grub_script, grub_script_size),
+            *(report, boot_file, loader_file),
+        ],
         tags=["machines' side"],
     )
+
+
+@get("/grub/grub.cfg", media_type=MediaType.TEXT, sync_to_thread=False, tags=["machines' side"])
+def grub_start(policy: Policy) -> str:
+    """The first configuration of every GRUB that came by HTTP, which asks for this very path."""
+    return grub.start(policy.url)
+
+
+@head("/grub/grub.cfg", include_in_schema=False)
+async def grub_start_size(policy: Policy) -> Response[None]:
+    """GRUB asks how long a file is before it reads it (by UEFI HTTP boot)."""
+    return _size(len(grub.start(policy.url)))
+
+
+@head("/grub", include_in_schema=False)
+async def grub_script_size() -> Response[None]:
+    """Every answer has this length: a question about it decides nothing."""
+    return _size(grub.LENGTH)
+
+
+def _size(length: int) -> Response[None]:
+    return Response(None, media_type=MediaType.TEXT, headers={"Content-Length": str(length)})
 
 
 @get("/start.ipxe", media_type=MediaType.TEXT, sync_to_thread=False)
@@ -51,18 +77,44 @@ def boot_script(
     firmware: Short = "",
 ) -> str:
     """What this machine starts now."""
-    architecture = ARCHITECTURES.get(arch or "x86_64", arch)
-    image, refusal = _image_for(library, architecture)
-    caller = enlist.Caller(
+    caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
+    kind = {"efi": "uefi", "pcbios": "bios"}.get(firmware, "")
+    image, refusal = _image_for(library, caller.architecture)
+    caller = replace(caller, firmware=kind)
+    plan = enlist.plan_boot(store, policy, caller, now, refusal=refusal)
+    return ipxe.script(plan, policy, image)
+
+
+@get("/grub", media_type=MediaType.TEXT, sync_to_thread=True)
+def grub_script(
+    request: Request[object, object, State],
+    store: Store,
+    policy: Policy,
+    library: Library,
+    now: datetime,
+    uuid: Short = "",
+    mac: Short = "",
+    serial: Short = "",
+    arch: Short = "",
+) -> str:
+    """What this machine starts now, for the GRUB of a UEFI machine."""
+    caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
+    image, refusal = _image_for(library, caller.architecture)
+    caller = replace(caller, firmware="uefi")
+    plan = enlist.plan_boot(store, policy, caller, now, refusal=refusal)
+    return grub.script(plan, policy, image, mac=mac)
+
+
+def _caller(
+    request: Request[object, object, State], *, mac: str, uuid: str, serial: str, arch: str
+) -> enlist.Caller:
+    return enlist.Caller(
         mac=mac,
         uuid=uuid,
         serial=serial,
-        architecture=architecture,
-        firmware={"efi": "uefi", "pcbios": "bios"}.get(firmware, ""),
+        architecture=ARCHITECTURES.get(arch or "x86_64", arch),
         client_ip=request.client.host if request.client else "",
     )
-    plan = enlist.plan_boot(store, policy, caller, now, refusal=refusal)
-    return ipxe.script(plan, policy, image)
 
 
 def _image_for(library: Library, architecture: str) -> tuple[Manifest | None, str]:

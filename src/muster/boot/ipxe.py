@@ -3,6 +3,7 @@
 
 import re
 
+from muster.boot.commandline import command_line
 from muster.images.manifest import Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
@@ -48,9 +49,10 @@ def script(plan: BootPlan, policy: Policy, image: Manifest | None) -> str:
         f"{files}/boot/files/{image.files[name].sha256}/{name}?boot={plan.boot}"
         for name in ("kernel", "initrd")
     )
+    words = command_line(plan, policy, image, nic="${netX/mac:hexhyp}")
     return f"""#!ipxe
 {told}
-kernel {kernel} initrd=initrd {command_line(plan, policy, image)} || goto failed
+kernel {kernel} initrd=initrd {words} || goto failed
 initrd --name initrd {initrd} || goto failed
 boot || goto failed
 :failed
@@ -58,20 +60,3 @@ echo muster: cannot start the kernel; asking the server again in 5 s
 sleep 5
 chain --replace {policy.url}/boot/start.ipxe
 """
-
-
-def command_line(plan: BootPlan, policy: Policy, image: Manifest) -> str:
-    """What the initrd and cloud-init read; see images/files/init for each word."""
-    files = policy.files_url or policy.url
-    metadata = policy.metadata_url or policy.url
-    squashfs = image.files["squashfs"]
-    words = [
-        f"root=squash:{files}/boot/files/{squashfs.sha256}/squashfs",
-        f"muster.sha256={squashfs.sha256} muster.size={squashfs.size}",
-        f"muster.report={policy.url}/boot/report/{plan.nonce}",
-        # dsmode=net: the cloud-init 22.4 of Debian 12 finds no seed on the network without it.
-        f"ds=nocloud;dsmode=net;s={metadata}/metadata/{plan.nonce}/",
-        "BOOTIF=01-${netX/mac:hexhyp}",
-        "console=tty0 console=ttyS0,115200",
-    ]
-    return " ".join(words)

@@ -10,7 +10,7 @@ from muster.images import command, manifest
 from muster.images.errors import BuildError
 from muster.images.initrd import build_initrd
 from muster.images.library import Library
-from muster.images.manifest import LOADERS, Manifest, Package
+from muster.images.manifest import LOADERS, SIGNED, Manifest, Package
 from muster.images.recipe import Recipe
 from muster.images.root import build_root
 from muster.images.squash import build_squashfs
@@ -54,9 +54,11 @@ def _make(
     progress(f"building the {recipe.suite} root file system")
     tar = build_root(recipe, work, progress)
     kernel_version, files = _boot_files(work)
+    progress("packing what starts before the rest")
+    build_squashfs(work / "swift.tar", work / "swift")
     with RootTar(tar) as root:
         progress(f"packing the initrd for Linux {kernel_version}")
-        build_initrd(root, kernel_version, work / "initrd")
+        build_initrd(root, kernel_version, work / "initrd", swift=work / "swift")
         installed = packages(root.read("var/lib/dpkg/status").decode())
     progress("packing the squashfs")
     build_squashfs(tar, work / "squashfs")
@@ -68,18 +70,27 @@ def _make(
         recipe=recipe.digest,
         files={name: manifest.describe(path) for name, path in sorted(files.items())},
         packages=installed,
+        swift=True,
     )
     return image.sealed(), files
 
 
 def _boot_files(work: Path) -> tuple[str, dict[str, Path]]:
     """Write kernel and loaders into the work folder; return the kernel's version and the files."""
-    with RootTar(work / "boot.tar") as boot, RootTar(work / "loaders.tar") as loaders:
+    with (
+        RootTar(work / "boot.tar") as boot,
+        RootTar(work / "loaders.tar") as loaders,
+        RootTar(work / "signed.tar") as signed,
+    ):
         kernels = [found[1] for name in boot.names if (found := _KERNEL.fullmatch(name))]
         if len(kernels) != 1:
             raise BuildError("kernel", f"the root has {len(kernels)} kernels in /boot, not one")
         contents = {"kernel": boot.read(f"boot/vmlinuz-{kernels[0]}")}
+        for loader in SIGNED:
+            contents[f"loader/{loader}"] = signed.read(f"signed/{_SIGNED[loader]}")
         for loader in LOADERS:
+            if loader in SIGNED:
+                continue
             # Debian 12 has ipxe.efi in /boot, and a link to it where all others are.
             source = boot if f"boot/{loader}" in boot else loaders
             contents[f"loader/{loader}"] = source.read(f"boot/{loader}", f"ipxe/{loader}")
@@ -89,6 +100,8 @@ def _boot_files(work: Path) -> tuple[str, dict[str, Path]]:
     return kernels[0], files
 
 
+# GRUB with its network modules built in: under Secure Boot it loads no others.
+_SIGNED = {"shimx64.efi": "shimx64.efi.signed", "grubx64.efi": "grubnetx64.efi.signed"}
 _KERNEL = re.compile(r"boot/vmlinuz-(.+)")
 
 

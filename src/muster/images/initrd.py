@@ -41,15 +41,19 @@ WANTED: Final = (
 )
 # PCMCIA and CAN cards, and USB modems that answer to dialling only.
 UNWANTED: Final = ("drivers/net/usb/sierra*", "drivers/net/usb/hso*", "drivers/usb/host/*sl811*")
-FOLDERS: Final = ("proc", "sys", "dev", "run", "image", "lower", "upper", "newroot", "tmp")
+FOLDERS: Final = ("proc", "sys", "dev", "run", "image", "lower", "upper", "newroot", "tmp", "base")
 # Each module stays packed (57 MB of them plain would be unpacked on every boot, for the three that
 # a machine needs), so the archive around them has little left to give: level 19 saves nothing.
 _LEVEL: Final = 9
 
 
-def build_initrd(root: RootTar, kernel_version: str, target: Path) -> None:
-    """Write the initrd of a root's tar to target."""
+def build_initrd(
+    root: RootTar, kernel_version: str, target: Path, *, swift: Path | None = None
+) -> None:
+    """Write the initrd of a root's tar to target; `swift` is what inside/swift.py made, packed."""
     files = _own_files() | _busybox(root) | _modules(root, kernel_version)
+    if swift is not None:
+        files["swift.squashfs"] = (stat.S_IFREG | 0o444, swift.read_bytes())
     files |= {folder: (stat.S_IFDIR | 0o755, b"") for folder in FOLDERS}
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     target.write_bytes(compressor.compress(cpio.archive(files)))
@@ -72,10 +76,10 @@ def _busybox(root: RootTar) -> dict[str, tuple[int, bytes]]:
 
 
 APPLETS: Final = (
-    *("sh", "awk", "cat", "cut", "echo", "find", "grep", "ip", "kill", "mkdir"),
-    *("mkfifo", "modprobe", "mount", "mv", "rm", "sed", "sha256sum", "sleep", "sort", "stat"),
-    *("switch_root", "tail", "timeout", "tr", "udhcpc", "uevent", "uname", "usleep", "wget"),
-    "xargs",
+    *("sh", "awk", "cat", "chroot", "cut", "echo", "find", "grep", "ip", "kill", "ln", "mkdir"),
+    *("mkfifo", "modprobe", "mount", "mv", "pidof", "poweroff", "rm", "sed", "sha256sum", "sleep"),
+    *("sort", "stat", "switch_root", "tail", "timeout", "touch", "tr", "udhcpc", "uevent"),
+    *("umount", "uname", "usleep", "wget", "xargs"),
 )
 
 

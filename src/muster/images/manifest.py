@@ -10,8 +10,10 @@ import msgspec
 
 from muster.images.errors import ManifestError
 
-LOADERS: Final = ("undionly.kpxe", "ipxe.pxe", "ipxe.efi", "snponly.efi")
-FILE_NAMES: Final = ("kernel", "initrd", "squashfs", *(f"loader/{name}" for name in LOADERS))
+SIGNED: Final = ("shimx64.efi", "grubx64.efi")
+LOADERS: Final = ("undionly.kpxe", "ipxe.pxe", "ipxe.efi", "snponly.efi", *SIGNED)
+NEEDED: Final = ("kernel", "initrd", "squashfs")
+FILE_NAMES: Final = (*NEEDED, *(f"loader/{name}" for name in LOADERS))
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -35,7 +37,10 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One image. Nothing in it depends on when or where it was built: same inputs, same id."""
+    """One image. Nothing in it depends on when or where it was built: same inputs, same id.
+
+    `swift`: the initrd can read the machine by itself, without the squashfs.
+    """
 
     suite: str
     arch: str
@@ -43,12 +48,16 @@ class Manifest:
     recipe: str
     files: dict[str, FileEntry]
     packages: list[Package] = field(default_factory=list)
+    swift: bool = False
     id: str = ""
 
     def digest(self) -> str:
         """Return the SHA-256 over the canonical JSON of everything but the id."""
         document: dict[str, Any] = msgspec.to_builtins(self)
         del document["id"]
+        if not self.swift:
+            # Manifests from before there was such a thing keep their ids.
+            del document["swift"]
         return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
 
     def sealed(self) -> "Manifest":
@@ -82,8 +91,8 @@ def parse(document: bytes) -> Manifest:
 
 def check(manifest: Manifest) -> None:
     """Refuse a manifest with missing or foreign files, malformed hashes, or another's id."""
-    if set(manifest.files) != set(FILE_NAMES):
-        odd = sorted(set(manifest.files) ^ set(FILE_NAMES))
+    odd = sorted({*NEEDED} - {*manifest.files} | {*manifest.files} - {*FILE_NAMES})
+    if odd:
         raise ManifestError(f"files: missing or unknown: {', '.join(odd)}")
     for name, entry in manifest.files.items():
         if not _SHA256.fullmatch(entry.sha256):

@@ -22,7 +22,12 @@ from muster.images.recipe import HERE, Recipe
 EPOCH: Final = 1_700_000_000
 _WORKSHOP: Final = "muster-build"
 # What is taken out of the root and does not stay in it, each as a tar of its own.
-PARTS: Final = (("/boot", "boot.tar"), ("/usr/lib/ipxe", "loaders.tar"))
+PARTS: Final = (
+    ("/boot", "boot.tar"),
+    ("/usr/lib/ipxe", "loaders.tar"),
+    ("/swift", "swift.tar"),
+    (f"/{_WORKSHOP}/signed", "signed.tar"),
+)
 
 
 def build_root(recipe: Recipe, work: Path, heard: Callable[[str], None]) -> Path:
@@ -57,9 +62,11 @@ def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[st
         f"tar-in {shlex.quote(str(overlay))} /",
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/check.py',
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/customize.py',
+        f'chroot "$1" python3 -I -B /{_WORKSHOP}/swift.py',
+        _SIGNED.format(folder=_WORKSHOP, packages=" ".join(SIGNED)),
         # Kernel, modules and loaders reach a machine before its root does.
         *(f"tar-out {folder} {shlex.quote(str(target.with_name(name)))}" for folder, name in PARTS),
-        f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe',
+        f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe "$1"/swift',
     ]
     return [
         *("mmdebstrap", "--variant=minbase", "--format=tar", f"--mode={_mode()}"),
@@ -71,6 +78,18 @@ def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[st
         *(f"--customize-hook={hook}" for hook in hooks),
         *(recipe.suite, str(target), str(sources)),
     ]
+
+
+# What firmware with Secure Boot starts.
+SIGNED: Final = ("shim-signed", "grub-efi-amd64-signed")
+# The signed loaders are taken out of their packages, which would install GRUB's tools as well; apt
+# is the one that mmdebstrap has set up, so that they are of the image's suite and checked.
+_SIGNED: Final = (
+    'mkdir -p "$1"/{folder}/signed && cd "$1"/{folder}/signed &&'
+    ' APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download -q {packages} &&'
+    " for deb in *.deb; do dpkg-deb --fsys-tarfile $deb |"
+    " tar -x --transform 's,.*/,,' --wildcards '*x64.efi.signed'; rm $deb; done"
+)
 
 
 def _mode() -> str:

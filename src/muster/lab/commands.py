@@ -63,7 +63,7 @@ def up(
     machines
         How many, named m1, m2 ...
     firmware
-        bios or uefi, or a list that is dealt out in turn.
+        bios, uefi, uefi-http, secure-boot or secure-boot-http, or a list dealt out in turn.
     memory
         MiB for each machine.
     bmc

@@ -194,9 +194,11 @@ def check_host(machines: list[Machine]) -> None:
         f"{tool} (apt install {package})" for tool, package in _TOOLS.items() if not _has(tool)
     ]
     missing += bmc.missing({machine.bmc for machine in machines})
-    wants_uefi = any(machine.firmware is Firmware.UEFI for machine in machines)
-    if wants_uefi and not (qemu.OVMF_CODE.exists() and qemu.OVMF_VARS.exists()):
-        missing.append(f"{qemu.OVMF_CODE} (apt install ovmf)")
+    wants_uefi = any(machine.firmware is not Firmware.BIOS for machine in machines)
+    files = (qemu.OVMF_CODE, qemu.OVMF_VARS, qemu.SECURE_CODE, qemu.SECURE_VARS)
+    absent = [file for file in files if not file.exists()]
+    if wants_uefi and absent:
+        missing.append(f"{absent[0]} (apt install ovmf)")
     if missing:
         raise CannotStart(f"the lab needs: {', '.join(missing)}")
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):

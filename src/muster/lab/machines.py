@@ -16,8 +16,28 @@ from muster.lab.errors import BadOrder
 
 
 class Firmware(StrEnum):
+    """How a machine starts: BIOS or UEFI by PXE, the others by HTTP or with Secure Boot on."""
+
     BIOS = "bios"
     UEFI = "uefi"
+    UEFI_HTTP = "uefi-http"
+    SECURE_BOOT = "secure-boot"
+    SECURE_BOOT_HTTP = "secure-boot-http"
+
+    @property
+    def secure(self) -> bool:
+        """Whether the firmware starts signed loaders only."""
+        return self in (Firmware.SECURE_BOOT, Firmware.SECURE_BOOT_HTTP)
+
+    @property
+    def by_http(self) -> bool:
+        """Whether the firmware fetches its loader by HTTP and never by TFTP."""
+        return self in (Firmware.UEFI_HTTP, Firmware.SECURE_BOOT_HTTP)
+
+    @property
+    def kind(self) -> str:
+        """What the operating system sees: bios or uefi."""
+        return "bios" if self is Firmware.BIOS else "uefi"
 
 
 class NicModel(StrEnum):

@@ -18,6 +18,10 @@ BINARY = "qemu-system-x86_64"
 OVMF = Path("/usr/share/OVMF")
 OVMF_CODE = OVMF / "OVMF_CODE_4M.fd"
 OVMF_VARS = OVMF / "OVMF_VARS_4M.fd"
+# The same firmware that keeps its variables behind System Management Mode, and variables with
+# Microsoft's keys enrolled and Secure Boot on (package ovmf).
+SECURE_CODE = OVMF / "OVMF_CODE_4M.secboot.fd"
+SECURE_VARS = OVMF / "OVMF_VARS_4M.ms.fd"
 SERIAL_LOG = "serial.log"
 QEMU_LOG = "qemu.log"
 
@@ -45,8 +49,9 @@ def prepare_folder(machine: Machine, folder: Path) -> None:
         with (folder / disk_file(index)).open("ab") as file:
             os.truncate(file.fileno(), disk.size_mib * 1024 * 1024)
     board.write_dimms(machine, folder)
-    if machine.firmware is Firmware.UEFI:
-        shutil.copyfile(OVMF_VARS, folder / "vars.fd")
+    if machine.firmware is not Firmware.BIOS:
+        secure = machine.firmware.secure
+        shutil.copyfile(SECURE_VARS if secure else OVMF_VARS, folder / "vars.fd")
 
 
 def argv(
@@ -84,19 +89,29 @@ def argv(
 def _board(machine: Machine, accel: Accel) -> list[str]:
     # Without KVM, Nehalem reached a kernel panic in 4.7-5.8 CPU-seconds and "max" in 6.2-6.7.
     kvm = accel.name == "kvm"
-    command = ["-machine", "q35,graphics=off", "-display", "none", "-vga", "none"]
+    smm = ",smm=on" if machine.firmware.secure else ""
+    command = ["-machine", f"q35,graphics=off{smm}", "-display", "none", "-vga", "none"]
     emulated = f"tcg,thread={'multi' if accel.parallel else 'single'}"
     command += ["-accel", "kvm" if kvm else emulated]
     command += ["-cpu", "host" if kvm else "Nehalem"]
     command += board.processors(machine)
     # strict: firmware falls from the NICs to the disks and to nothing else.
     command += ["-boot", "strict=on", "-device", "virtio-rng-pci"]
-    if machine.firmware is Firmware.UEFI:
-        command += ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF_CODE}"]
-        command += ["-drive", "if=pflash,format=raw,unit=1,file=vars.fd"]
-        # OVMF tries PXE over IPv6 as well and waits for it to time out: the lab boots by IPv4.
-        for switch in ("IPv6Support", "IPv6PXESupport"):
-            command += ["-fw_cfg", f"name=opt/org.tianocore/{switch},string=n"]
+    return command if machine.firmware is Firmware.BIOS else command + _uefi(machine.firmware)
+
+
+def _uefi(firmware: Firmware) -> list[str]:
+    code = SECURE_CODE if firmware.secure else OVMF_CODE
+    command = ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"]
+    command += ["-drive", "if=pflash,format=raw,unit=1,file=vars.fd"]
+    if firmware.secure:
+        # Only SMM may write the variables, or a guest could switch Secure Boot off.
+        command += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+    # OVMF tries PXE over IPv6 as well and waits for it to time out: the lab boots by IPv4. A
+    # machine that boots by HTTP has PXE switched off, as in its setup menu.
+    off = ["IPv6Support", "IPv6PXESupport", *(["IPv4PXESupport"] if firmware.by_http else [])]
+    for switch in off:
+        command += ["-fw_cfg", f"name=opt/org.tianocore/{switch},string=n"]
     return command
 
 

@@ -8,9 +8,9 @@ a record in state New and reads the machine, no more.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from muster.lifecycle import applying, clashes, records, secrets, tags
+from muster.lifecycle import applying, clashes, plan, records, secrets, shelf, tags
 from muster.lifecycle import runs as run_verbs
-from muster.lifecycle.policy import Policy
+from muster.lifecycle.policy import Policy, Start
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import begin, in_loader, reach
 from muster.machine import evidence as weights
@@ -41,12 +41,13 @@ class Caller:
 
 @dataclass(frozen=True)
 class BootPlan:
-    """The answer to a loader. `nonce` is set when the ephemeral OS shall start."""
+    """The answer to a loader. `nonce` is set when the ephemeral OS shall start, and `start` how."""
 
     boot: str
     purpose: Purpose
     reason: str
     nonce: str = ""
+    start: Start = "cloud-init"
 
 
 def plan_boot(
@@ -89,7 +90,21 @@ def plan_boot(
         if isinstance(verdict, Clash):
             said = {"uuid": line(caller.uuid)[:64], "serial": line(caller.serial)[:256], "mac": mac}
             clashes.keep(tx, boot.id, verdict, said, now)
-    return BootPlan(boot.id, purpose, reason, nonce)
+        start = _start(tx, policy, purpose, machine)
+    return BootPlan(boot.id, purpose, reason, nonce, start)
+
+
+def _start(tx: Tx, policy: Policy, purpose: Purpose, machine: str | None) -> Start:
+    """Swift, unless something needs systemd or cloud-init: a script, SSH, the clock's setting."""
+    if policy.start != "swift":
+        return policy.start
+    if purpose == Purpose.ENLIST:
+        system = any(offer.needs == "system" for offer in shelf.for_enlist(tx))
+        return "cloud-init" if system else "swift"
+    run = runs.open_of(tx, machine) if machine else None
+    if run is None or policy.ntp_servers or run.options.get("enable_ssh"):
+        return "cloud-init"
+    return "cloud-init" if plan.needs_system(tx, run) else "swift"
 
 
 def _decide(tx: Tx, policy: Policy, verdict: Verdict) -> tuple[Purpose, str, str | None]:

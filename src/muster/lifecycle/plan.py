@@ -108,6 +108,7 @@ def _owe(tx: Tx, run: int, offer: Offer, given: Parameters, chosen: list[Device]
             "optional": "optional" in script.tags,
             "built_in": offer.version == 0,
             "secret": offer.version == 0 and "bmc-config" in script.tags,
+            "needs": offer.needs,
             "thresholds": offer.thresholds,
             "results": script.results,
         },
@@ -116,6 +117,13 @@ def _owe(tx: Tx, run: int, offer: Offer, given: Parameters, chosen: list[Device]
 
 def _holds(script: Script, chosen: list[Device]) -> list[str]:
     return devices.holds(script, chosen) if script.script_type == "testing" or chosen else []
+
+
+def needs_system(tx: Tx, run: Run) -> bool:
+    """Whether any script of a run, owed or to come, needs more than the image's tools."""
+    owed = (result.spec.get("needs", "system") for result in runs.results_of(tx, run.id))
+    later = (unpin(tx, pinned).needs for pinned in run.options.get("later", []))
+    return "system" in {*owed, *later}
 
 
 def items(tx: Tx, run: int) -> list[ScriptItem]:
@@ -141,6 +149,7 @@ def _item(result: Result) -> ScriptItem:
         runtime_s=spec.get("runtime_s", 0.0),
         built_in=spec.get("built_in", False),
         secret=spec.get("secret", False),
+        needs=spec.get("needs", "system"),
     )
 
 

@@ -4,12 +4,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Start = Literal["swift", "cloud-init"]
 Enlist = Literal["accept", "hold", "deny"]
 
 
 @dataclass(frozen=True)
 class Policy:
     """`enlist`: may an unknown machine send its data: yes, after a person's yes, or no.
+
+    `start`: "swift" lets the agent run before and, wherever that gives the same results, without
+    systemd and cloud-init.
 
     Times in seconds. A nonce lives as long as the slowest boot; `silence_s` is how long an agent
     may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
@@ -24,6 +28,7 @@ class Policy:
     url: str = "http://127.0.0.1:8472"
     files_url: str = ""
     metadata_url: str = ""
+    start: Start = "swift"
     ntp_servers: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
     nonce_s: float = 1800

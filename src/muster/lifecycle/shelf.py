@@ -10,6 +10,10 @@ from muster.scripts.format import Script, parse
 from muster.store import runs, scripts
 from muster.store.engine import Conflict, Tx
 from muster.store.scripts import ScriptRow
+from muster.wire.hello import Needs
+
+INVENTORY = ("50-maas-01-commissioning",)
+"""Built-in scripts for which the small root of a swift start is enough; they run first in it."""
 
 Parameters = dict[str, dict[str, str]]
 """Values by script name and parameter; the script "*" is every script."""
@@ -28,6 +32,13 @@ class Offer:
     def waits(self) -> bool:
         """It wants a device, or particular hardware: the resources must be read first."""
         return bool(self.script.for_hardware) or self.wants_device
+
+    @property
+    def needs(self) -> Needs:
+        """What it must find on the machine: users' scripts count on a whole system, as in MAAS."""
+        if self.version or self.script.may_reboot or self.script.apply_configured_networking:
+            return "system"
+        return "inventory" if self.script.name in INVENTORY else "tools"
 
     @property
     def wants_device(self) -> bool:

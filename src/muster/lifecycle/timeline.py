@@ -123,13 +123,29 @@ def file_fetched(store: Store, now: datetime, *, boot_id: str, detail: str) -> N
 
 
 def reported(store: Store, now: datetime, *, nonce: str, report: PhaseReport) -> None:
-    """The initrd says how far it is; raises Forbidden for a nonce that is unknown or used."""
+    """The initrd says how far it is; raises Forbidden for a nonce that is unknown or has ended.
+
+    After the hello it is still heard (a swift start fetches its root then), but the agent's own
+    signs of life alone move deadlines.
+    """
     with store.write() as tx:
+        spoken = boots.by_nonce(tx, secrets.digest(nonce))
+        if spoken and spoken.key_hash and spoken.ended_at is None and report.phase == "root":
+            beside(tx, spoken, now, status=report.status, detail=report.detail)
+            return
         boot = nonce_boot(tx, nonce, now, what="a phase report")
         reach(tx, boot, Phase(report.phase), now, status=report.status, detail=report.detail)
         if report.status == "failed":
             message = f"boot {boot.id} failed at {report.phase}: {report.detail}"
             events.add(tx, now, "boot.failed", message, machine=boot.machine_id, boot=boot.id)
+
+
+def beside(tx: Tx, boot: Boot, now: datetime, *, status: str, detail: str) -> None:
+    """The root file system, fetched while the agent works: a mark that moves nothing."""
+    if boots.count_marks(tx, boot.id) < MARKS_LIMIT:
+        boots.mark(tx, boot.id, now, Phase.ROOT, status, detail[:2048])
+        failure = f"{Phase.ROOT}: {detail}"[:2048] if status == "failed" else ""
+        boots.update(tx, boot.id, failure=failure)
 
 
 def seed_served(store: Store, now: datetime, *, nonce: str, user_data: bool = False) -> Boot:

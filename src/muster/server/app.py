@@ -51,6 +51,8 @@ def application(
         route_handlers=[
             muster.api.app.router(),
             muster.boot.http.router(),
+            muster.boot.http.grub_start,
+            muster.boot.http.grub_start_size,
             muster.metadata.http.router(),
             muster.web.app.router(),
             health.healthz,

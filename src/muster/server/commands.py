@@ -44,6 +44,10 @@ class Flags:
     interface: Annotated[str | None, Parameter(help=_HELP["interface"])] = None
     dhcp: Annotated[Literal["own", "proxy", "none"] | None, Parameter(help=_HELP["dhcp"])] = None
     dhcp_pool: Annotated[str | None, Parameter(help=_HELP["dhcp_pool"])] = None
+    uefi_loader: Annotated[Literal["grub", "ipxe"] | None, Parameter(help=_HELP["uefi_loader"])] = (
+        None
+    )
+    start: Annotated[Literal["swift", "cloud-init"] | None, Parameter(help=_HELP["start"])] = None
     enlist: Annotated[Literal["accept", "hold", "deny"] | None, Parameter(help=_HELP["enlist"])] = (
         None
     )

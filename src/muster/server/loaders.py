@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from muster.boot import grub
 from muster.boot.arch import LOADERS
 from muster.images.errors import ManifestError
 from muster.images.library import Library
@@ -16,8 +17,9 @@ log = structlog.get_logger("loaders")
 class Loaders:
     """An image that is built or chosen while the server runs is served without a restart."""
 
-    def __init__(self, library: Library, folder: Path) -> None:
+    def __init__(self, library: Library, folder: Path, url: str) -> None:
         self._library = library
+        self._url = url
         self._folder = folder
         self._placed: str | None = None
 
@@ -33,6 +35,9 @@ class Loaders:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         self._placed = now
+        # Where GRUB looks for its configuration when it came by TFTP.
+        (self._folder / "grub").mkdir(exist_ok=True)
+        self._place("grub/grub.cfg", grub.start(self._url).encode())
         if image is None:
             log.warning(f"{why}: machines cannot start; run 'muster image build'")
             return
@@ -43,7 +48,7 @@ class Loaders:
         log.info("loaders placed", image=image.id[:12], suite=image.suite)
 
     def _place(self, name: str, body: bytes) -> None:
-        part = self._folder / f".{name}"
+        part = self._folder / f"{name}.part"
         part.write_bytes(body)
         part.chmod(0o644)
         os.replace(part, self._folder / name)

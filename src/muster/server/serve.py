@@ -35,6 +35,7 @@ from muster.lifecycle.vault import Place, VaultKeyring
 from muster.server import doctor
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
+from muster.server.headers import Protocol
 from muster.server.loaders import Loaders
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
 from muster.store import hosts, machines, traits
@@ -64,6 +65,7 @@ def policy_of(settings: Settings, url: str) -> Policy:
         url=url,
         files_url=settings.files_url.rstrip("/"),
         metadata_url=settings.metadata_url.rstrip("/"),
+        start=settings.start,  # type: ignore[arg-type]
         ntp_servers=tuple(settings.ntp_servers),
         ssh_keys=tuple(settings.ssh_keys),
         nonce_s=settings.nonce_s,
@@ -155,7 +157,7 @@ async def _serve(settings: Settings) -> None:
     port = sockets[-1].getsockname()[1]
     address = segment.ip if segment else _own_address(settings.listen)
     policy = policy_of(settings, settings.url.rstrip("/") or f"http://{address}:{port}")
-    loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp")
+    loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp", policy.url)
     dnsmasq = await _start_dhcp(settings, segment, policy, store, loaders)
     _first_start(settings, store, policy)
 
@@ -205,6 +207,7 @@ def _furnish(app: Litestar, settings: Settings) -> None:
 def _config(app: Litestar) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=Protocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,
@@ -263,6 +266,7 @@ async def _start_dhcp(
         settings.dhcp,  # type: ignore[arg-type]
         url=policy.url,
         folder=folder,
+        uefi=settings.uefi_loader,  # type: ignore[arg-type]
     )
     dnsmasq = Dnsmasq(text, folder, _dhcp_reader(store))
     await dnsmasq.start()

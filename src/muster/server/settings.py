@@ -16,6 +16,8 @@ from typing import Any
 DEFAULT_FILE = Path("/etc/muster/muster.toml")
 CHOICES = {
     "dhcp": ("own", "proxy", "none"),
+    "uefi_loader": ("grub", "ipxe"),
+    "start": ("swift", "cloud-init"),
     "enlist": ("accept", "hold", "deny"),
     "bmc_config": ("off", "on"),
     "log": ("console", "json"),
@@ -56,11 +58,17 @@ class Settings:
     metadata_url: str = _setting("", "where machines fetch their seed, when not from the server")
     interface: str = _setting("", "network interface on which machines boot")
     dhcp: str = _setting("none", "own: give addresses; proxy: beside another DHCP; none")
+    uefi_loader: str = _setting(
+        "grub", "UEFI machines start grub (shim and GRUB: Secure Boot on or off) or ipxe"
+    )
     dhcp_pool: str = _setting("", "FIRST,LAST address; default: upper half of the network")
     dhcp_router: str = _setting("", "router that machines are told; default: none")
     dhcp_dns: list[str] = _setting([], "name servers that machines are told")
     first_password_file: str = _setting("", "file with the first admin's password; default: made")
     enlist: str = _setting("accept", "unknown machines: accept, hold (a person says yes), deny")
+    start: str = _setting(
+        "swift", "swift: the agent first, systemd only where it is needed; or cloud-init always"
+    )
     ntp_servers: list[str] = _setting([], "time servers that machines are told")
     ssh_keys: list[str] = _setting([], "public keys let in while commissioning with enable_ssh")
     nonce_s: float = _setting(1800.0, "seconds that a boot's one-time secret lives")

@@ -74,6 +74,7 @@ class Packages(Limited):
 
 
 Parallel = Literal["disabled", "instance", "any"]
+Needs = Literal["inventory", "tools", "system"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class ScriptItem(Limited):
     $RUNTIME says when a parameter sets it, else that is the timeout. `built_in`: muster's own; the
     commissioning ones among them only look, and may run beside each other. `secret`: it may ask
     for something at /agent/secrets/RESULT that is written nowhere else.
+    `needs`: the initrd's small root is enough ("inventory"), the image's tools, or systemd too.
     """
 
     result: int
@@ -102,6 +104,7 @@ class ScriptItem(Limited):
     runtime_s: float = 0.0
     built_in: bool = False
     secret: bool = False
+    needs: Needs = "system"
 
 
 @dataclass(frozen=True)

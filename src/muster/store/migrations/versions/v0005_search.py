@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005_search"
-down_revision = "0013_web"
+down_revision = "0008_rules"
 branch_labels = None
 depends_on = None
 
