@@ -15,7 +15,7 @@ from typing import Any
 
 DEFAULT_FILE = Path("/etc/muster/muster.toml")
 CHOICES = {
-    "dhcp": ("own", "proxy", "none"),
+    "dhcp": ("own", "proxy", "external", "none"),
     "enlist": ("accept", "hold", "deny"),
     "bmc_config": ("off", "on"),
     "log": ("console", "json"),
@@ -47,7 +47,9 @@ class Settings:
     files_url: str = _setting("", "where machines fetch boot files, when not from the server")
     metadata_url: str = _setting("", "where machines fetch their seed, when not from the server")
     interface: str = _setting("", "network interface on which machines boot")
-    dhcp: str = _setting("none", "own: give addresses; proxy: beside another DHCP; none")
+    dhcp: str = _setting(
+        "none", "own: give addresses; proxy: beside another DHCP; external: only TFTP; none"
+    )
     dhcp_pool: str = _setting("", "FIRST,LAST address; default: upper half of the network")
     dhcp_router: str = _setting("", "router that machines are told; default: none")
     dhcp_dns: list[str] = _setting([], "name servers that machines are told")
