@@ -35,7 +35,10 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One image. Nothing in it depends on when or where it was built: same inputs, same id."""
+    """One image. Nothing in it depends on when or where it was built: same inputs, same id.
+
+    `origin` is "" for an image of ours; of a stock image it is the product, a space, the version.
+    """
 
     suite: str
     arch: str
@@ -44,10 +47,19 @@ class Manifest:
     files: dict[str, FileEntry]
     packages: list[Package] = field(default_factory=list)
     id: str = ""
+    origin: str = ""
+
+    @property
+    def product(self) -> str:
+        """What versions of one stock image have in common, "" for an image of ours."""
+        return self.origin.partition(" ")[0]
 
     def digest(self) -> str:
         """Return the SHA-256 over the canonical JSON of everything but the id."""
         document: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.origin:
+            # Manifests from before there were stock images keep their ids.
+            del document["origin"]
         del document["id"]
         return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
 
