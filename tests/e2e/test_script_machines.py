@@ -17,7 +17,7 @@ pytestmark = pytest.mark.e2e
 
 NICS = (NicOrder(), NicOrder(model=NicModel.E1000E), NicOrder())
 DISKS = (DiskOrder(kind=DiskKind.NVME), DiskOrder(kind=DiskKind.SATA))
-BUILT_IN = 12
+BUILT_IN = 13
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ class ScriptItem(Limited):
     `holds` are resources that no other script may hold meanwhile: "cpu", "disk:sda", "nic:eth0",
     "disk:*". `has_started`: a script that may reboot goes on after the reboot. `runtime_s` is what
     $RUNTIME says when a parameter sets it, else that is the timeout. `built_in`: muster's own; the
-    commissioning ones among them only look, and may run beside each other. `secret`: it may ask
+    commissioning ones with `parallel` any only look. `secret`: it may ask
     for something at /agent/secrets/RESULT that is written nowhere else.
     `needs`: the initrd's small root is enough ("inventory"), the image's tools, or systemd too.
     """
