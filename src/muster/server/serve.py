@@ -135,20 +135,9 @@ async def _serve(settings: Settings) -> None:
 
     app = application(store, policy, library, keyring=keyring, lifespan=[loops])
     _furnish(app, settings)
-    config = uvicorn.Config(
-        app,
-        http=Protocol,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-        lifespan="on",
-        # Nobody's X-Forwarded-For is believed.
-        proxy_headers=False,
-        server_header=False,
-    )
     log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
     try:
-        await _Server(config, app.state.broadcaster.close).serve(sockets=sockets)
+        await _Server(_config(app), app.state.broadcaster.close).serve(sockets=sockets)
     finally:
         if dnsmasq:
             await dnsmasq.stop()
@@ -166,6 +155,20 @@ def _furnish(app: Litestar, settings: Settings) -> None:
     app.state.situation = lambda: doctor.situation(settings)
     if absent := assets.missing():
         log.warning("the pages have no style: run 'make setup'", missing=absent)
+
+
+def _config(app: Litestar) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Protocol,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        lifespan="on",
+        # Nobody's X-Forwarded-For is believed.
+        proxy_headers=False,
+        server_header=False,
+    )
 
 
 class _Server(uvicorn.Server):
