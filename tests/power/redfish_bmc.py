@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 SYSTEM = "/redfish/v1/Systems/1"
+SESSIONS = "/redfish/v1/SessionService/Sessions"
 RESET = f"{SYSTEM}/Actions/ComputerSystem.Reset"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,6 +24,8 @@ class RedfishBmc:
         self.boot: dict[str, Any] = {}
         self.obeys = True
         self.fault: Handler | None = None
+        # Tokens of sessions by path; None: a BMC without sessions.
+        self.sessions: dict[str, str] | None = None
         self.resources: dict[str, Any] = {
             "/redfish/v1": {"RedfishVersion": "1.13.1", "Vendor": "ACME", "Product": "iACME"},
             "/redfish/v1/Systems": {"Members": [{"@odata.id": SYSTEM}]},
@@ -46,9 +49,28 @@ class RedfishBmc:
         if request.method == "GET" and request.path.rstrip("/") == "/redfish/v1":
             # DSP0266, 6.3: the service root needs no authentication.
             return web.json_response(self.resources["/redfish/v1"])
+        if self.sessions is not None and request.path.startswith(SESSIONS):
+            return await self._session(request, self.sessions)
+        if request.headers.get("X-Auth-Token") in (self.sessions or {}).values():
+            return await self._answer(request)
         login = base64.b64encode(f"admin:{self.password}".encode()).decode()
         if request.headers.get("Authorization") != f"Basic {login}":
             return web.json_response({}, status=401)
+        return await self._answer(request)
+
+    async def _session(self, request: web.Request, sessions: dict[str, str]) -> web.StreamResponse:
+        if request.method == "DELETE":
+            del sessions[request.path]
+            return web.Response(status=204)
+        if (await request.json()) != {"UserName": "admin", "Password": self.password}:
+            return web.json_response({}, status=401)
+        path = f"{SESSIONS}/{len(sessions) + 1}"
+        sessions[path] = f"token-{len(self.heard)}"
+        return web.json_response(
+            {"@odata.id": path}, status=201, headers={"X-Auth-Token": sessions[path]}
+        )
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         if self.fault:
             return await self.fault(request)
         if request.method == "POST" and request.path == RESET:

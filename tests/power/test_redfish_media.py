@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.power.redfish_bmc import SYSTEM, RedfishBmc, serving
+from tests.power.redfish_bmc import SESSIONS, SYSTEM, RedfishBmc, says, serving
 
 from muster.power import ipmi, redfish
 from muster.power.drivers import LogLine, PowerError, check
@@ -98,6 +98,28 @@ def test_the_hardware_s_log_is_read_newest_first(whole: bool) -> None:
     assert use(bmc, redfish.log) == [
         LogLine(f"2026-03-0{day}T00:00:00Z", "Warning", f"day {day}") for day in (3, 2, 1)
     ]
+
+
+def test_many_questions_are_asked_in_one_session_which_is_closed() -> None:
+    bmc = Shelf()
+    bmc.sessions = {}
+    assert use(bmc, redfish.log) == []
+    assert bmc.sessions == {}
+    began, *asked, ended = bmc.heard
+    assert (began, ended[0]) == (("POST", SESSIONS), "DELETE")
+    assert len(asked) > 4
+    bmc.fault = says(500)
+    with pytest.raises(PowerError):
+        use(bmc, redfish.log)
+    assert bmc.sessions == {}, "closed also when it went wrong"
+
+
+def test_a_password_that_opens_no_session_is_not_tried_again() -> None:
+    bmc = Shelf()
+    bmc.sessions, bmc.password = {}, "changed"
+    with pytest.raises(PowerError, match="wrong password for user 'admin'"):
+        use(bmc, redfish.log)
+    assert bmc.heard == [("POST", SESSIONS)]
 
 
 # In the form that ipmi-sel 1.6.10 prints, as test_ipmi sees of ipmi_sim.

@@ -101,7 +101,7 @@ async def _by_redfish(wanted: Wanted, answer: Answer) -> list[_Inventory]:
     }
     peer = https.peer_of(drivers.check("redfish", parameters))
     found = []
-    async with https.connect(peer, seconds=INVENTORY_S) as link:
+    async with https.connect(peer, seconds=INVENTORY_S) as link, redfish.signed_in(link):
         for node, system in await redfish.systems_of(link):
             document = await redfishtree.document(link, system)
             found.append(_of_system(answer, {**parameters, "node_id": node}, document))

@@ -65,6 +65,10 @@ class NotThere(PowerError):
     """HTTP 404."""
 
 
+class NotLetIn(PowerError):
+    """HTTP 401."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A success: headers and the JSON object, {} for an empty body."""
@@ -140,6 +144,11 @@ class Link:
             f"{method} {path}: redirected {_REDIRECTS} times; is the BMC misconfigured?"
         )
 
+    def use_token(self, token: str) -> None:
+        """From now on a token instead of the password (DSP0266, 13.3.4)."""
+        self._session.headers.pop("Authorization", None)
+        self._session.headers["X-Auth-Token"] = token
+
     async def _once(
         self, method: str, url: URL, body: object, headers: dict[str, str] | None
     ) -> tuple[int, dict[str, str], bytes]:
@@ -168,7 +177,7 @@ def _said_no(
     match status:
         case 401:
             why = f"{host}: wrong password for user {peer.user!r}, or no such user; set power_pass"
-            return PowerError(why, permanent=True)
+            return NotLetIn(why, permanent=True)
         case 403:
             why = f"{host}: user {peer.user!r} may not {where}{said}; give it the Operator role"
             return PowerError(why, permanent=True)

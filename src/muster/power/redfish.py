@@ -11,6 +11,7 @@ the machine's UUID or serial number.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from muster.power.drivers import (
     PowerError,
     Seen,
 )
-from muster.power.https import Answer, Link, NotThere
+from muster.power.https import Answer, Link, NotLetIn, NotThere
 
 PARAMETERS = {
     "power_address": Parameter("host, host:port or https:// URL of the BMC", required=True),
@@ -35,6 +36,7 @@ PARAMETERS = {
 }
 BMC = ("power_address",)
 
+_SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SYSTEMS = "/redfish/v1/Systems"
 _STATES = {"On": "on", "Off": "off"}
 _ON = ("On", "ForceOn", "PushPowerButton")
@@ -125,7 +127,7 @@ async def eject(parameters: dict[str, Any]) -> None:
 
 async def log(parameters: dict[str, Any]) -> list[LogLine]:
     """The newest lines of the hardware's log, newest first."""
-    async with https.connect(https.peer_of(parameters)) as link:
+    async with https.connect(https.peer_of(parameters)) as link, signed_in(link):
         system = await _system(link, parameters)
         services = [
             service
@@ -256,6 +258,34 @@ async def _offered(link: Link, action: dict[str, Any]) -> list[str]:
         if isinstance(parameter, dict) and parameter.get("Name") == "ResetType":
             return [str(value) for value in _list(parameter, "AllowableValues")]
     return []
+
+
+@asynccontextmanager
+async def signed_in(link: Link) -> AsyncIterator[None]:
+    """A session for what asks many times, closed at the end: BMCs have few, and check a password
+
+    slowly. Those without sessions are asked with the password. One question, as polls are, is
+    cheaper without: it would be three.
+    """
+    body = {"UserName": link.peer.user, "Password": link.peer.password}
+    try:
+        made = await link.send("POST", _SESSIONS, body)
+    except NotLetIn:
+        # Not a second time with the same password: BMCs lock accounts.
+        raise
+    except PowerError:
+        yield
+        return
+    headers = {name.lower(): value for name, value in made.headers.items()}
+    token, session = headers.get("x-auth-token"), made.body.get("@odata.id")
+    if token:
+        link.use_token(token)
+    try:
+        yield
+    finally:
+        with suppress(PowerError):
+            if token and isinstance(session, str):
+                await link.send("DELETE", session)
 
 
 async def systems_of(link: Link) -> list[tuple[str, dict[str, Any]]]:
