@@ -16,7 +16,7 @@ def test_from_the_plug_to_ready_on_the_console(served: Served) -> None:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         watched = Watched(context, served.url)
         page = watched.signed_in(password=PASSWORD)
-        page.set_default_timeout(SLOW * 1000)
+        page.set_default_timeout(2 * SLOW * 1000)
         machine = arrives(served, page)
         page.goto(f"{served.url}/machines/{machine}")
         page.wait_for_selector("svg.diagram")
@@ -42,7 +42,7 @@ def arrives(served: Served, page: Page) -> str:
     page.wait_for_selector("article.boot")
     page.wait_for_selector(".phases li[data-state=now]")
     shoot(page, "arriving")
-    served.wait("m1 has a record", lambda: served.record("m1"))
+    served.wait("m1 has a record", lambda: served.record("m1"), limit_s=3 * SLOW)
     page.wait_for_selector("article.boot h3 a")
     assert page.evaluate("window.stays"), "the page was loaded again"
     served.wait("m1 is surveyed", lambda: (served.record("m1") or {}).get("surveyed_at"))
