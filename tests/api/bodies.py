@@ -60,7 +60,17 @@ BODIES = {
     "/api/v1/clashes/{clash}/decide": {"decision": "same", "keep": "web-1"},
     "/api/v1/rules/{rule}": {"condition": "virtual", "tags": ["x"], "pool": "p", "notify": True},
 }
-MAKES = ("/api/v1/tags/{tag}", "/api/v1/tags/{tag}/machines", "/api/v1/rules/{rule}")
+BODIES |= {
+    "/api/v1/profiles/{profile}": {"condition": "virtual", "comment": "c"},
+    "/api/v1/profiles/{profile}/learn": {"machines": ["web-1"], "condition": "virtual"},
+}
+MAKES = (
+    "/api/v1/tags/{tag}",
+    "/api/v1/tags/{tag}/machines",
+    "/api/v1/rules/{rule}",
+    "/api/v1/profiles/{profile}",
+    "/api/v1/profiles/{profile}/learn",
+)
 """What is not there is made."""
 
 UNKNOWN = {
@@ -109,4 +119,7 @@ UNKNOWN = {
     "/api/v1/rules/{rule}/dry-run": "rule",
     "/api/v1/rules/{rule}/enable": "rule",
     "/api/v1/rules/{rule}/disable": "rule",
+    "/api/v1/profiles/{profile}": "profile",
+    "/api/v1/profiles/{profile}/learn": "profile",
+    "/api/v1/profiles/{profile}/deviations": "profile",
 }

@@ -34,6 +34,7 @@ class Door:
             "person": "nobody",
             "key": "1",
             "rule": "web",
+            "profile": "r750",
             "nonce": desk.boot(mac="52:54:00:12:34:99"),
             "sha256": "0" * 64,
         }
@@ -130,6 +131,7 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/api/v1/machines/{reference}/split": ("macs",),
         "/api/v1/clashes/{clash}/decide": ("decision",),
         "/api/v1/rules/{rule}": ("condition",),
+        "/api/v1/profiles/{profile}/learn": ("machines",),
     }
     for method, path in gate.with_body():
         for name in needed.get(path, ()):
@@ -276,7 +278,7 @@ def test_an_unknown_machine_boot_run_or_result_is_named(door: Door) -> None:
         ("/machines?limit=1001", "limit"),
         ("/machines?limit=many", "limit"),
         ("/machines?state=Asleep", "state"),
-        ("/machines?after=" + "x" * 64, "after"),
+        ("/machines?after=" + "x" * 129, "after"),
         ("/machines?filter=memroy", "filter"),
         ("/components?serial=", "serial"),
         ("/machines/" + "x" * 64, "reference"),

@@ -60,6 +60,7 @@ def machine_s_side(tour: Tour) -> str:
 def people_s_reading(tour: Tour, words: dict[str, str]) -> None:
     machine = "/api/v1/machines/{reference}"
     tour.good("GET", "/api/v1/machines")
+    tour.good("GET", "/api/v1/counts")
     tour.good("GET", machine, words=words)
     boot = tour.good("GET", machine + "/boots", words=words).json()[0]
     run = tour.good("GET", machine + "/runs", words=words).json()[0]
@@ -139,6 +140,20 @@ def people_s_sayings(tour: Tour, words: dict[str, str]) -> None:
     tour.good("DELETE", "/api/v1/notes/{note}", 204, words={"note": note["id"]})
 
 
+def people_s_profiles(tour: Tour, words: dict[str, str]) -> None:
+    profile, named = "/api/v1/profiles/{profile}", {"profile": "small"}
+    golden = {"machines": [words["reference"]]}
+    kept = tour.good("POST", profile + "/learn", 201, words=named, json=golden).json()
+    body = {"expected": kept["expected"]}
+    assert tour.good("PUT", profile, words=named, json=body).json()["expected"] == kept["expected"]
+    assert tour.good("GET", profile, words=named).json()["name"] == "small"
+    (one,) = tour.good("GET", profile + "/deviations", words=named).json()["items"]
+    assert one["deviations"] == []
+    assert [row["name"] for row in tour.good("GET", "/api/v1/profiles").json()] == ["small"]
+    assert tour.good("GET", "/api/v1/odd-ones", params={"product": "x"}).json() == []
+    tour.good("DELETE", profile, 204, words=named)
+
+
 def people_s_rules(tour: Tour) -> None:
     rule = "/api/v1/rules/{rule}"
     words = {"rule": "web"}
@@ -211,6 +226,7 @@ def test_every_endpoint_of_the_document_answers_a_good_request(desk: Desk) -> No
     people_s_decisions(tour, words)
     people_s_accounts(tour)
     people_s_rules(tour)
+    people_s_profiles(tour, words)
     people_s_verbs(tour, words)
     with desk.store.read() as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM machines").scalar() == 0

@@ -12,6 +12,7 @@ from muster.api.clashes import Deciding, Splitting
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials, NewKey, NewUser, UserChanges
+from muster.api.profiles import Expected, Golden
 from muster.api.rules import Ruled
 from muster.api.scripts import Upload
 from muster.api.tags import Saying, Tagging, Writing
@@ -67,6 +68,8 @@ _MESSAGES: dict[str, type] = {
     "Deciding": Deciding,
     "Denial": Denial,
     "Evidence": Evidence,
+    "Expected": Expected,
+    "Golden": Golden,
     "Hello": Hello,
     "Judgement": Judgement,
     "Medium": Medium,

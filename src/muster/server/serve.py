@@ -173,7 +173,7 @@ async def _serve(settings: Settings) -> None:
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),
             asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
-            asyncio.create_task(_every(1.0, lambda: asyncio.to_thread(_catch_up, store, policy))),
+            asyncio.create_task(_every(1.0, lambda: _catch_up(store, policy))),
             *_watching(settings, segment, store),
         ]
         yield
@@ -203,9 +203,11 @@ def _watching(
     return [asyncio.create_task(_every(neighbours.PERIOD_S, step))]
 
 
-def _catch_up(store: Store, policy: Policy) -> None:
+async def _catch_up(store: Store, policy: Policy) -> None:
     """Between two steps other writers have their turn; rules ask for tags that definitions give."""
-    while tags.catch_up(store, utc_now()) or applying.catch_up(store, policy, utc_now()):
+    while await asyncio.to_thread(tags.catch_up, store, utc_now()):
+        pass
+    while await asyncio.to_thread(applying.catch_up, store, policy, utc_now()):
         pass
 
 

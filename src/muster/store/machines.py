@@ -84,6 +84,14 @@ def after(tx: Tx, machine: str, *, limit: int) -> list[Machine]:
     return all_to(Machine, tx.execute(query.limit(limit)))
 
 
+def of_model(tx: Tx, vendor: str, product: str, *, limit: int) -> list[Machine]:
+    """Machines of one model by id; `vendor` "" is any."""
+    query = sa.select(machines).where(machines.c.product == product).order_by(machines.c.id)
+    if vendor:
+        query = query.where(machines.c.vendor == vendor)
+    return all_to(Machine, tx.execute(query.limit(limit)))
+
+
 def lock_after(tx: Tx, machine: str, *, limit: int) -> list[Machine]:
     """The next machines by id behind `machine`, locked in that order."""
     query = sa.select(machines).where(machines.c.id > machine).order_by(machines.c.id)

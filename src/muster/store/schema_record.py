@@ -134,3 +134,15 @@ rule_passes = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("looked_to", _id, nullable=False),
 )
+
+profiles = sa.Table(
+    "profiles",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    # For which machines; "" for all.
+    sa.Column("condition", sa.Text, nullable=False, default=""),
+    sa.Column("expected", sa.JSON, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False, default=""),
+    sa.Column("updated_by", sa.String(64), nullable=False, default=""),
+    sa.Column("updated_at", Utc, nullable=False),
+)
