@@ -15,7 +15,7 @@ from muster.power import drivers
 from muster.power.drivers import Known, PowerError
 from muster.store import bmc_offers, events, machines
 from muster.store.bmc_offers import Offer
-from muster.store.engine import Missing, Tx
+from muster.store.engine import Missing, Store, Tx
 from muster.store.machines import Machine
 
 _TRIES = 6
@@ -35,16 +35,24 @@ class _Tried:
 
 async def verify(board: Switchboard) -> int:
     """Try every claimed password that is due from outside; returns how many there were."""
-    with board.store.write() as tx:
-        due = bmc_offers.claim_due(tx, now=board.clock(), lease=_LEASE, limit=_AT_ONCE)
+    due = await asyncio.to_thread(_claim, board)
     await asyncio.gather(*(_verify(board, offer) for offer in due))
     return len(due)
 
 
+def _claim(board: Switchboard) -> list[Offer]:
+    with board.store.write() as tx:
+        return bmc_offers.claim_due(tx, now=board.clock(), lease=_LEASE, limit=_AT_ONCE)
+
+
+def _machine(store: Store, offer: Offer) -> Machine:
+    with store.read() as tx:
+        return machines.find(tx, offer.machine_id)
+
+
 async def _verify(board: Switchboard, offer: Offer) -> None:
     try:
-        with board.store.read() as tx:
-            machine = machines.find(tx, offer.machine_id)
+        machine = await asyncio.to_thread(_machine, board.store, offer)
         opened = board.keyring.open(offer.sealed, of=offer.machine_id)
         passwords = json.loads(opened["passwords"])
         tried = await _try(offer.claim, passwords, Known(machine.uuid, machine.serial))
