@@ -161,7 +161,6 @@ async def _serve(settings: Settings) -> None:
     loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp", policy.url)
     dnsmasq = await _start_dhcp(settings, segment, policy, store, loaders)
     _first_start(settings, store, policy)
-
     switchboard = power.Switchboard(store, keyring, policy, utc_now)
 
     @asynccontextmanager
