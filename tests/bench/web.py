@@ -83,7 +83,7 @@ def fill(store: Store) -> tuple[str, int]:
         body = b"".join(line % number for number in range(170_000))[: 10 * 2**20]
         for start in range(0, len(body), 48 * 1024):
             runs.append_output(tx, [(result, "stdout", body[start : start + 48 * 1024])])
-        runs.update_result(tx, result, state="passed")
+        runs.update_result(tx, result, state="passed", output_bytes=len(body))
     return key, result
 
 
