@@ -82,6 +82,14 @@ script.command(
 )
 app.command(script)
 
+dhcp = cyclopts.App(name="dhcp", help="Beside another DHCP server.")
+dhcp.command(
+    "muster.server.commands:dhcp_snippet",
+    name="snippet",
+    help="Print the lines for Kea, ISC, dnsmasq or Windows.",
+)
+app.command(dhcp)
+
 inventory = cyclopts.App(name="inventory", help="A machine's hardware as an archive, and back.")
 inventory.command(
     "muster.collect.commands:capture",

@@ -27,7 +27,7 @@ needs_busybox = pytest.mark.skipif(not shutil.which("busybox"), reason="busybox 
 
 
 @needs_dnsmasq
-@pytest.mark.parametrize("mode", ["own", "proxy"])
+@pytest.mark.parametrize("mode", ["own", "proxy", "external"])
 @pytest.mark.parametrize(
     "segment",
     [

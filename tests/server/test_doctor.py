@@ -69,7 +69,7 @@ def test_a_missing_tool_is_named_with_its_package(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     told = found(tmp_path, dhcp="own")["tools"]
-    assert told == ("wrong", "missing: apt-get install iproute2 dnsmasq-base busybox-static")
+    assert told == ("wrong", "missing: apt-get install iproute2 dnsmasq-base")
 
 
 def test_a_clock_in_the_past_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

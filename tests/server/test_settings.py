@@ -72,7 +72,7 @@ def test_numbers_are_read_from_text_too() -> None:
         ("output_limit = true", "output_limit=True"),
         ("ntp_servers = 5", "ntp_servers=5"),
         ('enlist = "maybe"', "one of accept, hold, deny"),
-        ('dhcp = "yes"', "one of own, proxy, none"),
+        ('dhcp = "yes"', "one of own, proxy, external, none"),
         ("listen = ", "not TOML"),
         ("[dhcp]\npool = 1", "dhcp={'pool': 1}"),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes dnsmasq's configuration: DHCP, proxyDHCP or nothing, and TFTP for the loaders only.
+"""Writes dnsmasq's configuration: DHCP, proxyDHCP or neither, and TFTP for the loaders only.
 
 The configuration is the same for every machine; what one machine shall do is decided in the HTTP
 answer to iPXE, so any other DHCP server can stand in for this one.
@@ -12,7 +12,7 @@ from typing import Literal
 
 from muster.boot.arch import CLIENTS, UefiLoader
 
-Mode = Literal["own", "proxy", "none"]
+Mode = Literal["own", "proxy", "external", "none"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,11 @@ def configuration(
         # iPXE need not wait for a proxyDHCP offer that will not come (ipxe.org/cfg/no-pxedhcp).
         "dhcp-option=encap:175,176,1b",
     ]
-    lines += _own(segment, url, uefi) if mode == "own" else _proxy(segment, url, uefi)
+    if mode == "own":
+        lines += _own(segment, url, uefi)
+    elif mode == "proxy":
+        lines += _proxy(segment, url, uefi)
+    # "external": without a range dnsmasq speaks no DHCP, and serves the loaders by TFTP.
     return "\n".join(lines) + "\n"
 
 

@@ -170,6 +170,12 @@ def nonce_boot(tx: Tx, nonce: str, now: datetime, *, what: str) -> Boot:
     return boot
 
 
+def segment_changed(store: Store, now: datetime, message: str) -> None:
+    """Another DHCP server came or went."""
+    with store.write() as tx:
+        events.add(tx, now, "dhcp.server", message[:2048])
+
+
 def audit(store: Store, now: datetime, message: str, *, actor: str) -> None:
     """Write a refusal down, in a transaction of its own: the refused one was rolled back."""
     with store.write() as tx:

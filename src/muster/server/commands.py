@@ -15,9 +15,11 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from muster.boot.snippets import Kind, snippet
 from muster.lifecycle import switches
 from muster.lifecycle.keyring import KeyringError
 from muster.server import doctor as doctors
+from muster.server import segment
 from muster.server import serve as hall
 from muster.server.app import utc_now
 from muster.server.settings import BadSettings, Resolved, Settings, from_process
@@ -42,7 +44,9 @@ class Flags:
     files_url: Annotated[str | None, Parameter(help=_HELP["files_url"])] = None
     metadata_url: Annotated[str | None, Parameter(help=_HELP["metadata_url"])] = None
     interface: Annotated[str | None, Parameter(help=_HELP["interface"])] = None
-    dhcp: Annotated[Literal["own", "proxy", "none"] | None, Parameter(help=_HELP["dhcp"])] = None
+    dhcp: Annotated[
+        Literal["own", "proxy", "external", "none"] | None, Parameter(help=_HELP["dhcp"])
+    ] = None
     dhcp_pool: Annotated[str | None, Parameter(help=_HELP["dhcp_pool"])] = None
     uefi_loader: Annotated[Literal["grub", "ipxe"] | None, Parameter(help=_HELP["uefi_loader"])] = (
         None
@@ -100,6 +104,25 @@ def doctor(*, flags: Flags | None = None) -> int:
         )
         console.print(finding.said, markup=False)
     return 1 if wrong else 0
+
+
+def dhcp_snippet(kind: Kind, /, *, flags: Flags | None = None) -> int:
+    """Print the lines that make another DHCP server send machines here.
+
+    Parameters
+    ----------
+    kind
+        What the lines are for: Kea, ISC's dhcpd, dnsmasq, or Windows (PowerShell).
+    """
+    resolved = _resolve(flags)
+    if resolved is None:
+        return 2
+    try:
+        print(snippet(kind, segment.here(resolved.settings)), end="")
+    except BadSettings as error:
+        print(f"muster dhcp snippet: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def rotate_secrets(*, flags: Flags | None = None) -> int:

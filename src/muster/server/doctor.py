@@ -4,12 +4,14 @@
 import os
 import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from muster.boot import discover
+from muster.boot.discover import Offer
+from muster.boot.snippets import expectations
 from muster.images.errors import ManifestError
 from muster.images.library import Library
 from muster.server import segment
@@ -52,18 +54,22 @@ def situation(settings: Settings) -> list[Finding]:
 def _dhcp_beside(settings: Settings) -> Finding | None:
     """As `_dhcp`, where our own server may be the one that answers."""
     if settings.dhcp == "none":
-        told = "none of ours: your DHCP server must name our loader (docs/journey.md has the lines)"
+        told = "none of ours: yours must name our loader; its lines: muster dhcp snippet"
         return Finding("", "warning", told)
-    if settings.dhcp == "proxy":
+    if settings.dhcp != "own":
         return _dhcp(settings)
     try:
         own = segment.find(settings).ip
-        other = segment.other_server(settings.interface) if os.geteuid() == 0 else own
-    except (BadSettings, OSError, subprocess.TimeoutExpired) as error:
+        heard = segment.other_servers(settings.interface) if os.geteuid() == 0 else []
+    except (BadSettings, OSError) as error:
         return Finding("", "warning", f"cannot look for other DHCP servers: {error}")
-    if other in ("", own):
+    others = " and ".join(offer.named for offer in heard if offer.server != own)
+    if not others:
         return _ok(f"ours gives addresses on {settings.interface}; no other was seen")
-    return _wrong(f"another DHCP server answers: {other}; stop it, or use --dhcp proxy")
+    return _wrong(f"another DHCP server answers: {others}; stop it, or use --dhcp proxy")
+
+
+_SECOND = "two servers answer, and machines hear either; stop one"
 
 
 def _ok(said: str) -> Finding:
@@ -91,15 +97,39 @@ def _dhcp(settings: Settings) -> Finding | None:
     if os.geteuid() != 0:
         return Finding("", "warning", "not root: cannot look for other DHCP servers")
     try:
-        other = segment.other_server(settings.interface)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        others = segment.other_servers(settings.interface)
+        if settings.dhcp == "external":
+            return _external(settings, others)
+    except (OSError, BadSettings) as error:
         return Finding("", "warning", f"cannot look for other DHCP servers: {error}")
+    named = " and ".join(offer.named for offer in others)
     if settings.dhcp == "own":
-        told = f"another DHCP server answers: {other}; use --dhcp proxy, or stop it"
-        return _wrong(told) if other else _ok("no other DHCP server answers")
-    if settings.dhcp == "proxy" and not other:
+        told = f"another DHCP server answers: {named}; use --dhcp proxy, or stop it"
+        return _wrong(told) if others else _ok("no other DHCP server answers")
+    giving = [offer.named for offer in others if offer.address]
+    if settings.dhcp == "proxy" and not giving:
         return _wrong("no DHCP server answers: machines get no address; use --dhcp own")
-    return _ok(f"addresses come from {other}" if other else "no DHCP server answers here")
+    if settings.dhcp == "proxy" and len(others) > 1:
+        return _wrong(f"{_SECOND}: {named}")
+    return _ok(f"addresses come from {named}" if others else "no DHCP server answers here")
+
+
+def _external(settings: Settings, others: list[Offer]) -> Finding:
+    """Does the site's own server tell each kind of client what our lines say?"""
+    if not any(offer.address for offer in others):
+        return _wrong("no DHCP server answers: machines get no address; use --dhcp own")
+    if len(others) > 1:
+        return _wrong(f"{_SECOND}: {' and '.join(offer.named for offer in others)}")
+    here = segment.here(settings)
+    problems = []
+    for wanted in expectations(here):
+        heard = discover.offers(settings.interface, wanted.asking)
+        problems += [wanted.problem(heard[0])] if heard else [f"{wanted.asking.name}: no answer"]
+    wrong = [problem for problem in problems if problem]
+    if wrong:
+        told = "; ".join(wrong)
+        return _wrong(f"{others[0].named}: {told}; its lines: muster dhcp snippet")
+    return _ok(f"{others[0].named} sends every kind of machine here ({len(problems)} asked)")
 
 
 def _http_port(settings: Settings) -> Finding:
@@ -147,7 +177,7 @@ def _clock(_: Settings) -> Finding:
 def _tools(settings: Settings) -> Finding:
     wanted = {"ip": "iproute2"}
     if settings.dhcp != "none":
-        wanted |= {"dnsmasq": "dnsmasq-base", "busybox": "busybox-static"}
+        wanted |= {"dnsmasq": "dnsmasq-base"}
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [package for tool, package in wanted.items() if not shutil.which(tool, path=path)]
     if missing:

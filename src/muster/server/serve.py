@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -32,7 +33,7 @@ from muster.lifecycle import (
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.vault import Place, VaultKeyring
-from muster.server import doctor
+from muster.server import doctor, neighbours
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.headers import Protocol
@@ -174,6 +175,7 @@ async def _serve(settings: Settings) -> None:
             ),
             asyncio.create_task(_every(5.0, lambda: asyncio.to_thread(loaders.refresh))),
             asyncio.create_task(_every(1.0, lambda: asyncio.to_thread(_catch_up, store, policy))),
+            *_watching(settings, segment, store),
         ]
         yield
         for task in tasks:
@@ -189,6 +191,17 @@ async def _serve(settings: Settings) -> None:
         if dnsmasq:
             await dnsmasq.stop()
         store.close()
+
+
+def _watching(
+    settings: Settings, segment: dhcp.Segment | None, store: Store
+) -> list[asyncio.Task[None]]:
+    if segment is None or settings.dhcp == "none":
+        return []
+    mode: dhcp.Mode = settings.dhcp  # type: ignore[assignment]
+    watch = neighbours.Watch(store, segment.interface, mode, utc_now)
+    step = functools.partial(asyncio.to_thread, watch.look)
+    return [asyncio.create_task(_every(neighbours.PERIOD_S, step))]
 
 
 def _catch_up(store: Store, policy: Policy) -> None:
@@ -253,10 +266,10 @@ async def _start_dhcp(
     if segment is None:
         raise BadSettings(f"dhcp={settings.dhcp} needs an interface: --interface NAME")
     if settings.dhcp == "own":
-        other = await asyncio.to_thread(segments.other_server, segment.interface)
-        if other:
+        others = await asyncio.to_thread(neighbours.at_start, segment.interface)
+        if others:
             raise CannotStart(
-                f"another DHCP server ({other}) answers on {segment.interface}: two would give"
+                f"another DHCP server, {others}, answers on {segment.interface}: two would give"
                 " machines different answers; use --dhcp proxy beside it, or stop it"
             )
     folder = Path(settings.data) / "dhcp"

@@ -15,7 +15,7 @@ from typing import Any
 
 DEFAULT_FILE = Path("/etc/muster/muster.toml")
 CHOICES = {
-    "dhcp": ("own", "proxy", "none"),
+    "dhcp": ("own", "proxy", "external", "none"),
     "uefi_loader": ("grub", "ipxe"),
     "start": ("swift", "cloud-init"),
     "enlist": ("accept", "hold", "deny"),
@@ -57,7 +57,9 @@ class Settings:
     files_url: str = _setting("", "where machines fetch boot files, when not from the server")
     metadata_url: str = _setting("", "where machines fetch their seed, when not from the server")
     interface: str = _setting("", "network interface on which machines boot")
-    dhcp: str = _setting("none", "own: give addresses; proxy: beside another DHCP; none")
+    dhcp: str = _setting(
+        "none", "own: give addresses; proxy: beside another DHCP; external: only TFTP; none"
+    )
     uefi_loader: str = _setting(
         "grub", "UEFI machines start grub (shim and GRUB: Secure Boot on or off) or ipxe"
     )
