@@ -3,7 +3,9 @@
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from muster.images import importing, streams
 from muster.images.build import build
 from muster.images.errors import ImageError
 from muster.images.library import Library
@@ -28,6 +31,17 @@ IMAGES = Path(
 Images = Annotated[
     Path, Parameter(help="Folder of images (MUSTER_IMAGES; else images in MUSTER_DATA).")
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class LocalFiles:
+    """The three files of a stock image."""
+
+    kernel_file: Annotated[Path, Parameter(help="the kernel, uncompressed or bzImage")]
+    initrd: Annotated[Path, Parameter(help="its initrd, which mounts root=squash:URL")]
+    squashfs: Annotated[Path, Parameter(help="the root file system")]
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,17 +77,61 @@ def build_image(
     """
     console = Console()
     recipe = recipe_for(suite)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        image = build(
-            Library(images),
-            recipe,
-            progress=lambda text: bar.update(task, description=text[:100]),
-            refresh=refresh,
-        )
+    with _progress(console, "starting") as progress:
+        image = build(Library(images), recipe, progress=progress, refresh=refresh)
     console.print(_files_table(image))
     console.print(f"in use: image [bold]{image.id[:12]}[/] ({image.suite}, {image.kernel_version})")
+
+
+@app.command(name="import")
+@refusals
+def import_image(
+    stream: str = streams.UBUNTU,
+    /,
+    *,
+    release: str,
+    arch: str = "amd64",
+    kernel: str = "",
+    version: str = "",
+    keyring: Path = streams.KEYRING,
+    keep: Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=1))] = 2,
+    files: LocalFiles | None = None,
+    images: Images = IMAGES,
+) -> None:
+    """Take in a stock image, beside the others; 'muster machine image' chooses it for a machine.
+
+    Parameters
+    ----------
+    stream
+        URL of a simplestreams mirror, signed; the default is Ubuntu's images for netboot.
+    release
+        The release's code name: noble.
+    arch
+        Debian's name of the architecture: amd64, arm64.
+    kernel
+        The kernel of the stream (ga-24.04, hwe-24.04); the release's own by default. With local
+        files: the kernel's version, for people.
+    version
+        A version of the stream (20260801); the newest by default.
+    keyring
+        OpenPGP keys of which one must have signed the stream.
+    keep
+        How many versions of this image stay; the image in use always does.
+    files
+        A kernel, an initrd and a squashfs from here, instead of a stream.
+    """
+    shelf, console = Library(images), Console()
+    with _progress(console, "reading the stream") as progress:
+        if files is not None:
+            image = _from_here(shelf, files, release=release, arch=arch, kernel=kernel)
+        else:
+            words = {"release": release, "arch": arch, "kernel": kernel, "version": version}
+            chosen = streams.choose(streams.offered(stream, keyring), **words)
+            image = importing.import_offered(shelf, chosen, progress=progress)
+    for old in importing.prune(shelf, image.product, keep=keep):
+        console.print(f"removed {old.id[:12]}, {old.origin}", markup=False)
+    console.print(_files_table(image))
+    console.print(f"image {image.id[:12]}: {image.origin}", markup=False)
 
 
 @app.command(name="list")
@@ -82,12 +140,13 @@ def list_images(*, images: Images = IMAGES) -> None:
     """List the images, newest first; the one in use is marked."""
     shelf = Library(images)
     in_use = shelf.current()
-    table = Table("", "image", "suite", "kernel", "packages", "squashfs")
+    table = Table("", "image", "suite", "arch", "kernel", "squashfs", "from")
     for image in shelf.all():
         mark = "*" if in_use is not None and image.id == in_use.id else ""
         size = mebibytes(image.files["squashfs"].size)
-        count = str(len(image.packages))
-        table.add_row(mark, image.id[:12], image.suite, image.kernel_version, count, size)
+        origin = image.origin or f"built here, {len(image.packages)} packages"
+        words = (image.id[:12], image.suite, image.arch, image.kernel_version, size, origin)
+        table.add_row(mark, *words)
     Console().print(table)
 
 
@@ -140,6 +199,23 @@ def verify(image: str | None = None, /, *, images: Images = IMAGES) -> int:
 def remove(image: str, /, *, images: Images = IMAGES) -> None:
     """Remove an image that is not in use, with the files that only it has."""
     Library(images).remove(image)
+
+
+@contextmanager
+def _progress(console: Console, first: str) -> Iterator[Callable[[str], None]]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=console.is_terminal) as bar:
+        task = bar.add_task(first, total=None)
+        yield lambda text: bar.update(task, description=text[:100])
+
+
+def _from_here(
+    shelf: Library, files: LocalFiles, *, release: str, arch: str, kernel: str
+) -> Manifest:
+    taken = {"kernel": files.kernel_file, "initrd": files.initrd, "squashfs": files.squashfs}
+    return importing.import_files(
+        shelf, taken, release=release, arch=arch, kernel=kernel or "unknown"
+    )
 
 
 def mebibytes(size: int) -> str:

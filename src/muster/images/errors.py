@@ -3,6 +3,8 @@
 ImageError
 ├── SourcesError    the machine's apt sources give nothing to build from
 ├── BuildError      a step of a build failed: its name, its command, its last words
+├── FetchError      a file of an image cannot be fetched, or is not what its index says
+├── StreamError     a stream of images is unsigned, malformed, or has not what was asked for
 ├── ManifestError   a manifest is not what it says it is
 └── LibraryError    an image or one of its files is not in the library
 """
@@ -22,6 +24,14 @@ class ManifestError(ImageError):
 
 class LibraryError(ImageError):
     """The library does not hold what was asked for, or cannot take what was given."""
+
+
+class FetchError(ImageError):
+    """A file did not come, or came wrong; what came right is kept for the next try."""
+
+
+class StreamError(ImageError):
+    """A simplestreams document cannot be believed or read, or offers something else."""
 
 
 class BuildError(ImageError):

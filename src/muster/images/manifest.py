@@ -40,6 +40,7 @@ class Manifest:
     """One image. Nothing in it depends on when or where it was built: same inputs, same id.
 
     `swift`: the initrd can read the machine by itself, without the squashfs.
+    `origin` is "" for an image of ours; of a stock image it is the product, a space, the version.
     """
 
     suite: str
@@ -50,10 +51,19 @@ class Manifest:
     packages: list[Package] = field(default_factory=list)
     swift: bool = False
     id: str = ""
+    origin: str = ""
+
+    @property
+    def product(self) -> str:
+        """What versions of one stock image have in common, "" for an image of ours."""
+        return self.origin.partition(" ")[0]
 
     def digest(self) -> str:
         """Return the SHA-256 over the canonical JSON of everything but the id."""
         document: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.origin:
+            # Manifests from before there were stock images keep their ids.
+            del document["origin"]
         del document["id"]
         if not self.swift:
             # Manifests from before there was such a thing keep their ids.
