@@ -93,6 +93,14 @@ dhcp.command(
 )
 app.command(dhcp)
 
+nginx = cyclopts.App(name="nginx", help="Boot files at large sites.")
+nginx.command(
+    "muster.server.commands:nginx_snippet",
+    name="snippet",
+    help="Print the lines that make nginx serve boot files.",
+)
+app.command(nginx)
+
 inventory = cyclopts.App(name="inventory", help="A machine's hardware as an archive, and back.")
 inventory.command(
     "muster.collect.commands:capture",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from muster.boot.arch import CLIENTS, Client
+from muster.boot.arch import CLIENTS, Client, UefiLoader
 from muster.boot.discover import Asking, Offer
 
 Kind = Literal["kea", "isc", "dnsmasq", "windows"]
@@ -23,6 +23,7 @@ class Here:
 
     tftp: str
     url: str
+    uefi: UefiLoader = "grub"
 
     @property
     def script(self) -> str:
@@ -31,7 +32,8 @@ class Here:
 
     def loader(self, client: Client) -> str:
         """The boot file name for this kind of client."""
-        return f"{self.url}/boot/loader/{client.loader}" if client.by_http else client.loader
+        file = client.first(self.uefi)
+        return f"{self.url}/boot/loader/{file}" if client.by_http else file
 
 
 def served() -> list[Client]:

@@ -98,7 +98,7 @@ def import_image(
     files: LocalFiles | None = None,
     images: Images = IMAGES,
 ) -> None:
-    """Take in a stock image, beside the others; 'muster machine image' chooses it for a machine.
+    """Take in a stock image, beside the others; the image in use stays in use.
 
     Parameters
     ----------

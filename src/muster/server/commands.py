@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from muster.boot import nginx
 from muster.boot.snippets import Kind, snippet
 from muster.lifecycle import switches
 from muster.lifecycle.keyring import KeyringError
@@ -22,7 +23,7 @@ from muster.server import doctor as doctors
 from muster.server import segment
 from muster.server import serve as hall
 from muster.server.app import utc_now
-from muster.server.settings import BadSettings, Resolved, Settings, from_process
+from muster.server.settings import BadSettings, Resolved, Settings, from_process, images_folder
 from muster.store.engine import CannotOpen
 
 # The password in postgresql://user:PASSWORD@host/; a terminal is often somebody else's to see.
@@ -121,6 +122,22 @@ def dhcp_snippet(kind: Kind, /, *, flags: Flags | None = None) -> int:
         print(snippet(kind, segment.here(resolved.settings)), end="")
     except BadSettings as error:
         print(f"muster dhcp snippet: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def nginx_snippet(*, flags: Flags | None = None) -> int:
+    """Print the lines that make nginx serve boot files, at the address that --files-url gives."""
+    resolved = _resolve(flags)
+    if resolved is None:
+        return 2
+    chosen = resolved.settings
+    try:
+        if not chosen.files_url:
+            raise nginx.CannotServe("where shall nginx listen? --files-url http://HOST[:PORT]")
+        print(nginx.snippet(images_folder(chosen), chosen.files_url), end="")
+    except nginx.CannotServe as error:
+        print(f"muster nginx snippet: {error}", file=sys.stderr)
         return 1
     return 0
 

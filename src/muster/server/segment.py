@@ -7,6 +7,7 @@ import subprocess
 from urllib.parse import urlsplit
 
 from muster.boot import discover
+from muster.boot.arch import UefiLoader
 from muster.boot.dhcp import BadPool, Segment, check_pool
 from muster.boot.discover import Offer
 from muster.boot.snippets import Here
@@ -53,12 +54,15 @@ def _exists(name: str) -> bool:
 def here(settings: Settings) -> Here:
     """This server as machines reach it; raises BadSettings when no address is known."""
     url = settings.url.rstrip("/")
+    uefi: UefiLoader = settings.uefi_loader  # type: ignore[assignment]
     if settings.interface:
         address = find(settings).ip
         port = settings.listen.rpartition(":")[2]
-        return Here(tftp=address, url=url or f"http://{address}:{port}")
+        return Here(tftp=address, url=url or f"http://{address}:{port}", uefi=uefi)
     try:
-        return Here(tftp=str(ipaddress.IPv4Address(urlsplit(url).hostname or "")), url=url)
+        return Here(
+            tftp=str(ipaddress.IPv4Address(urlsplit(url).hostname or "")), url=url, uefi=uefi
+        )
     except ValueError as error:
         raise BadSettings(
             "machines' way here is not known: give --interface NAME, or --url http://ADDRESS:PORT"
