@@ -103,7 +103,7 @@ class Session:
         sender = threading.Thread(target=self._send, name="sender", daemon=True)
         sender.start()
         self._report_lost()
-        if following := self._go_through(todo):
+        if following := self._go_through(self._todo(todo)):
             self._spool.wait_until_empty(_LAST_WORDS_S)
             return following
         if self._stopping.is_set():
