@@ -42,8 +42,22 @@ def server(store: Store, tmp_path: Path, desk: Desk) -> Iterator[LiveServer]:
 
 # No schema can say what a condition is: a good one is given.
 PARAMETERS = ["[parameters]", '"query.filter" = "memory > 1GiB or state = New"']
-# Nor which cursor belongs to which order.
-LISTS = ("/machines",)
+# Nor which cursor belongs to which order; what a name, a condition or a rule's actions are; or
+# what a text that says nothing is.
+RECORD = (
+    "/machines",
+    "/machines/{reference}",
+    "/machines/{reference}/notes",
+    "/machines/{reference}/split",
+    "/tags/{tag}",
+    "/tags/{tag}/machines",
+    "/rules/{rule}",
+    "/profiles/{profile}",
+    "/profiles/{profile}/learn",
+    "/keys",
+    "/users",
+    "/users/{person}",
+)
 # Nor what a script or the name of one is: a text that is none is refused with 400.
 SCRIPTS = ("/scripts", "/scripts/lint", "/scripts/{name}")
 NAMED = ("/machines/{reference}/commission", "/machines/{reference}/test")
@@ -63,7 +77,7 @@ def play(server: LiveServer, key: str, *more: str, folder: Path, lines: Sequence
     """Fails with what schemathesis found: each with the request that shows it."""
     config = folder / "schemathesis.toml"
     refusing = []
-    for path in (*LISTS, *SCRIPTS, *NAMED, *HOSTS):
+    for path in (*RECORD, *SCRIPTS, *NAMED, *HOSTS):
         refusing += ["[[operations]]", f'include-path = "/api/v1{path}"']
         refusing += [f"checks.positive_data_acceptance.expected-statuses = {ACCEPTED}"]
     config.write_text("\n".join([*PARAMETERS, *lines, *refusing]) + "\n")

@@ -29,6 +29,9 @@ _BODY_OPTIONAL = (
     "/api/v1/machines/{reference}/test",
 )
 
+# What is made has a name or an address that something else may have.
+_MAKING = ("/api/v1/hosts", "/api/v1/keys", "/api/v1/machines", "/api/v1/users")
+
 _MEANINGS = {
     400: "A field is wrong; `detail` and `wrong` name it.",
     401: "The key, token or nonce is missing or unknown.",
@@ -140,7 +143,7 @@ def _limit(schema: dict[str, Any], most: int) -> None:
 
 def _without_nul(schema: dict[str, Any]) -> None:
     if schema.get("type") == "string" and not {"enum", "format"} & schema.keys():
-        schema["pattern"] = _WITHOUT_NUL
+        schema.setdefault("pattern", _WITHOUT_NUL)
 
 
 def _driver(name: str) -> dict[str, Any]:
@@ -187,8 +190,10 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
     found = [400]
     if path not in _OPEN:
         found += [401, 403]
-    if path == "/api/v1/hosts" and method == "post":
+    if path in _MAKING and method == "post":
         found.append(409)
+    if path.startswith("/agent/secrets/"):
+        found.append(404)
     if path.startswith("/api/v1/") and "{" in path:
         found.append(404)
         if method != "get":

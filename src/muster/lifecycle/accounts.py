@@ -9,6 +9,7 @@ from muster.store import events
 from muster.store import people as rows
 from muster.store.engine import Conflict, Store, Tx
 from muster.store.people import User
+from muster.wire.codec import BadMessage
 
 
 def add(store: Store, name: str, *, role: str, password: str, actor: str, now: datetime) -> None:
@@ -60,7 +61,7 @@ def remove(store: Store, name: str, *, actor: str, now: datetime) -> None:
 def make_key(store: Store, user: User, name: str, now: datetime) -> str:
     """A key for a program, with the person's role; it is shown this once."""
     if not name.strip() or not name.isprintable() or len(name) > 64:
-        raise Conflict("key name: a line of 1 to 64 characters that says where it is used")
+        raise BadMessage("name", "a line of 1 to 64 characters that says where the key is used")
     key = f"muster_{secrets.new()}"
     with store.write() as tx:
         rows.add_key(tx, user.id, name=name, key_hash=secrets.digest(key), now=now)
@@ -79,7 +80,7 @@ def close_key(store: Store, user: User, key: int, now: datetime) -> None:
 
 def _check_role(role: str) -> None:
     if role not in people.ROLES:
-        raise Conflict(f"role {role!r}: one of {', '.join(people.ROLES)}")
+        raise BadMessage("role", f"{role!r} must be one of {', '.join(people.ROLES)}")
 
 
 def _keep_an_admin(tx: Tx, user: User) -> None:

@@ -12,6 +12,7 @@ from muster.machine.states import State
 from muster.store import events, machines
 from muster.store.engine import Conflict, Store, Tx
 from muster.store.machines import Machine
+from muster.wire.codec import BadMessage
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,15 @@ class Wanted:
 
 
 def add(store: Store, keyring: Keyring, wanted: Wanted, *, actor: str, now: datetime) -> Machine:
-    """A record in state New; nothing is switched. Raises Conflict and PowerError."""
+    """A record in state New; nothing is switched. Raises BadMessage, Conflict and PowerError."""
     claim = identity.claim(wanted.uuid, wanted.serial, wanted.macs)
     bad = [mac for mac in wanted.macs if not identity.usable_mac(mac)]
     if bad:
-        raise Conflict(f"macs: {bad[0]!r} is no MAC of a NIC (aa:bb:cc:dd:ee:ff)")
+        raise BadMessage("macs", f"{bad[0]!r} is no MAC of a NIC (aa:bb:cc:dd:ee:ff)")
     if wanted.uuid and not claim.uuid:
-        raise Conflict(f"uuid: {'; '.join(claim.notes) or 'is no UUID'}; leave it out")
+        raise BadMessage("uuid", f"{'; '.join(claim.notes) or 'is no UUID'}; leave it out")
     if not claim.uuid and not claim.macs:
-        raise Conflict("macs, uuid: say at least one, or its first boot cannot be known as its own")
+        raise BadMessage("macs", "say one, or a uuid: else its first boot cannot be known")
     with store.write() as tx:
         # As enlisting does: the same machine may be booting at this moment.
         store.one_at_a_time(tx)
@@ -55,7 +56,7 @@ def add(store: Store, keyring: Keyring, wanted: Wanted, *, actor: str, now: date
 def _record(tx: Tx, wanted: Wanted, claim: identity.Claim, now: datetime) -> Machine:
     name = wanted.name or names.from_number(secrets.random_number())
     if not names.valid(name):
-        raise Conflict(f"name: {name!r} is no DNS label (a-z, 0-9 and -, at most 63)")
+        raise BadMessage("name", f"{name!r} is no DNS label (a-z, 0-9 and -, at most 63)")
     if machines.name_taken(tx, name):
         raise Conflict(f"name: {name!r} is taken by another machine")
     return Machine(

@@ -11,8 +11,9 @@ from muster.lifecycle import secrets
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.names import ID_ALPHABET
 from muster.store import events, people
-from muster.store.engine import Conflict, Store
+from muster.store.engine import Store
 from muster.store.people import User
+from muster.wire.codec import BadMessage
 
 ROLES = ("viewer", "operator", "admin")
 WRONG_MOST = 10
@@ -125,7 +126,7 @@ def check_own(store: Store, user: User, password: str) -> None:
 
 
 def check_password(password: str) -> str:
-    """The password's hash; raises Conflict when it is too short to be one."""
+    """The password's hash; raises BadMessage when it is too short to be one."""
     if len(password) < PASSWORD_LEAST:
-        raise Conflict(f"password: at least {PASSWORD_LEAST} characters")
+        raise BadMessage("password", f"at least {PASSWORD_LEAST} characters")
     return _hasher.hash(password)

@@ -17,6 +17,7 @@ from muster.store import people as rows
 from muster.store.engine import Conflict, Store
 from muster.web.page import page
 from muster.web.session import COOKIE, AnyRequest, Looking, check_form
+from muster.wire.codec import BadMessage
 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 
@@ -56,7 +57,7 @@ def change(
         else:
             _change(data, store, looking, request.cookies.get(COOKIE, ""), now)
             return Redirect("/settings", status_code=303)
-    except (Conflict, Forbidden) as error:
+    except (Conflict, Forbidden, BadMessage) as error:
         return _shown(request, store, policy, looking, now, wrong=str(error), status=400)
     return _shown(request, store, policy, looking, now, key=key)
 
