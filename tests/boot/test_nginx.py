@@ -96,8 +96,9 @@ def test_what_nginx_cannot_be_told_is_refused(images: str, url: str, told: str) 
 
 
 def test_the_command_prints_it_or_says_what_is_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("MUSTER_IMAGES", raising=False)
     words = ["nginx", "snippet", "--data", str(tmp_path)]
     with pytest.raises(SystemExit) as ended:
         app([*words, "--files-url", "http://10.0.0.5:8090"])

@@ -1,7 +1,9 @@
 """What a person at the console sees of a real machine with real firmware, without one reload."""
 
+import re
+
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from tests.e2e.served import PASSWORD, SLOW, Served
 from tests.web.browsing import Watched, chromium, serious, shoot
 
@@ -64,6 +66,7 @@ def becomes_ready(watched: Watched, page: Page) -> None:
     log = watched.page()
     log.set_default_timeout(SLOW * 1000)
     log.goto(watched.url + (page.locator("tbody a").first.get_attribute("href") or ""))
-    log.wait_for_function("document.querySelector('#log').innerText.trim().length > 100")
+    # Not wait_for_function(): the page's own policy forbids what it evaluates again and again.
+    expect(log.locator("#log")).to_contain_text(re.compile(r"\S"), timeout=SLOW * 1000)
     page.wait_for_selector("h1 >> .badge[data-state=passed]")
     assert page.evaluate("window.stays"), "the run's page was loaded again"
