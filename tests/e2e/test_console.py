@@ -28,7 +28,7 @@ def test_from_the_plug_to_ready_on_the_console(served: Served) -> None:
         assert serious(page) == []
         shoot(page, "ready")
         page.goto(f"{served.url}/machines/{machine}/history")
-        assert "version 1 to 2" in page.locator("h2").inner_text()
+        assert "version 1 to 2" in page.locator("#changes").inner_text()
         watched.check()
         context.close()
 
@@ -63,9 +63,10 @@ def becomes_ready(watched: Watched, page: Page) -> None:
     page.evaluate("window.stays = true")
     page.wait_for_selector("td .badge[data-state=running]")
     shoot(page, "run-live")
+    script = page.locator("tbody a", has_text="50-maas-01-commissioning").first
     log = watched.page()
     log.set_default_timeout(SLOW * 1000)
-    log.goto(watched.url + (page.locator("tbody a").first.get_attribute("href") or ""))
+    log.goto(watched.url + (script.get_attribute("href") or ""))
     # Not wait_for_function(): the page's own policy forbids what it evaluates again and again.
     expect(log.locator("#log")).to_contain_text(re.compile(r"\S"), timeout=SLOW * 1000)
     page.wait_for_selector("h1 >> .badge[data-state=passed]")

@@ -145,12 +145,25 @@ def test_both_ways_find_the_same(served: Served) -> None:
     difference = served.api.get(machine_path(machine, "/diff"), old=1, new=2)
     # QEMU's tables (SMBIOS 39) have no power supply in them.
     assert (difference["changes"], difference["unread"]) == ([], ["power supply"])
-    assert {name: swift[name] for name in SAME} == {name: whole[name] for name in SAME}
+    for name in SAME:
+        assert told(swift[name]) ^ told(whole[name]) == set(), name
     again = served.api.get(machine_path(machine))
     assert again["macs"] == record["macs"]
-    assert again["summary"] == record["summary"]
+    assert summed_up(again) == summed_up(record)
     states = {r["name"]: r["state"] for r in served.last_run(machine)["results"]}
-    assert set(states) == set(swift)
+    # An enlistment leaves a BMC alone.
+    assert set(states) - {"30-maas-01-bmc-config"} == set(swift)
+
+
+def summed_up(record: dict[str, Any]) -> dict[str, Any]:
+    """The kernel names SCSI disks in the order in which they answer, in each boot another."""
+    disks = sorted((disk | {"name": ""} for disk in record["summary"]["disks"]), key=str)
+    return record["summary"] | {"disks": disks}
+
+
+def told(output: bytes) -> set[bytes]:
+    """Its lines, without the aliases that drivers of mouse and beeper make when udev loads them."""
+    return {line for line in output.splitlines() if not line.startswith(b"input:")}
 
 
 def outputs(served: Served, machine: str) -> dict[str, bytes]:
