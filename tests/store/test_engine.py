@@ -1,3 +1,5 @@
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -67,6 +69,22 @@ def test_two_servers_that_start_at_once_migrate_once(empty_url: str, together) -
     assert tables(stores[0]) == {*metadata.tables, "alembic_version"}
     for store in stores:
         store.close()
+
+
+def test_a_server_waits_while_another_makes_the_same_new_sqlite_file(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE first (a)")
+    other.execute("BEGIN IMMEDIATE")
+    store = Store(f"sqlite:///{tmp_path / 'new.db'}")
+    with ThreadPoolExecutor(1) as pool:
+        migrated = pool.submit(store.migrate)
+        with pytest.raises(TimeoutError):
+            migrated.result(timeout=0.05)
+        other.execute("COMMIT")
+        migrated.result(timeout=20)
+    assert set(metadata.tables) < tables(store)
+    other.close()
+    store.close()
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store, now: datetime) -> None:

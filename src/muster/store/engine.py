@@ -7,6 +7,8 @@ one writer connection with BEGIN IMMEDIATE and a pool of readers.
 """
 
 import secrets
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ Tx = sa.Connection
 """One transaction; every function of this room takes it first."""
 
 _IDENTITY_LOCK = 0x6D757374  # "must": any constant that all processes share
+_PATIENCE = 20  # seconds that a connection waits for SQLite's lock
 
 
 class StoreError(Exception):
@@ -156,6 +159,24 @@ def _with_psycopg(url: sa.URL) -> sa.URL:
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 
 
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. A new database is switched once, by one of the servers that start together.
+
+    SQLite does not wait for its time-out here: who finds the lock taken is told so at once, as
+    waiting with a shared lock in hand could be a deadlock (sqlite3_busy_handler).
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def _sqlite(url: sa.URL, *, pool_size: int, begin: str) -> sa.Engine:
     engine = sa.create_engine(
         url,
@@ -163,12 +184,13 @@ def _sqlite(url: sa.URL, *, pool_size: int, begin: str) -> sa.Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
-        connect_args={"check_same_thread": False, "timeout": 20, "isolation_level": None},
+        connect_args={"check_same_thread": False, "timeout": _PATIENCE, "isolation_level": None},
     )
 
     @sa.event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
