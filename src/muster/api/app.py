@@ -32,6 +32,7 @@ from muster.api import (
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
+from muster.api.versions import Changed, Versions
 from muster.lifecycle import timeline
 from muster.lifecycle.keyring import KeyringError
 from muster.lifecycle.scripts import BadScript
@@ -68,6 +69,7 @@ def router() -> Router:
             *schemas.ROUTES,
         ],
         dependencies=role("viewer"),
+        middleware=[Versions()],
         security=SECURITY,
     )
     return Router(path="/api/v1", route_handlers=[people.login, live.stream_events, with_key])
@@ -158,6 +160,12 @@ def _conflict(_: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
     return _answer(409, str(error))
 
 
+def _changed(_: AnyRequest, error: Changed) -> Response[dict[str, Any]]:
+    told = str(error)
+    wrong = [{"field": told.partition(":")[0], "why": told.partition(": ")[2]}]
+    return _answer(412, told, wrong=wrong, was=error.was, now=error.now)
+
+
 def _bad_cursor(_: AnyRequest, error: BadCursor) -> Response[dict[str, Any]]:
     return _answer(400, f"after: {error}", wrong=[{"field": "after", "why": str(error)}])
 
@@ -187,6 +195,7 @@ ERRORS: ExceptionHandlersMap = {
     BadScript: _bad_script,
     Missing: _missing,
     BadCursor: _bad_cursor,
+    Changed: _changed,
     Conflict: _conflict,
     Refused: _conflict,
     PowerError: _power,

@@ -38,6 +38,7 @@ _MEANINGS = {
     403: "The key, token or nonce is known and does not open this.",
     404: "There is no such thing; `detail` names it.",
     409: "It contradicts the present state; `detail` says how.",
+    412: "The thing is not in the version that If-Match names, or is there against If-None-Match.",
     413: "The body is too large; `detail` states the limit.",
     429: "Too many wrong passwords from this address.",
 }
@@ -93,6 +94,11 @@ _MESSAGES: dict[str, type] = {
     "wire_events_Event": Event,
 }
 
+_HEADERS = {
+    "If-Match": "ETags, or *: change the thing only if it is in this version (412).",
+    "If-None-Match": "*: make it only if it is not there (412).",
+}
+
 _WITHOUT_NUL = "^[^\\u0000]*$"
 
 
@@ -111,8 +117,23 @@ class Document(JsonRenderPlugin):
                         _without_nul(parameter["schema"])
                     if path in _BODY_OPTIONAL:
                         operation["requestBody"]["required"] = False
+                    if _versioned(path, method):
+                        operation.setdefault("parameters", []).extend(_headers(method))
                     operation["responses"] |= _refusals(path, method, operation)
         return super().render(request, openapi_schema)
+
+
+def _versioned(path: str, method: str) -> bool:
+    return path.startswith("/api/v1/") and "{" in path and method != "get"
+
+
+def _headers(method: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "required": False, "deprecated": False,
+         "schema": {"type": "string"}, "description": meaning}
+        for name, meaning in _HEADERS.items()
+        if method == "put" or name == "If-Match"
+    ]  # fmt: skip
 
 
 def _add_limits(schemas: dict[str, Any]) -> None:
@@ -196,8 +217,8 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
         found.append(404)
     if path.startswith("/api/v1/") and "{" in path:
         found.append(404)
-        if method != "get":
-            found.append(409)
+        if _versioned(path, method):
+            found += [409, 412]
     if "requestBody" in operation:
         found.append(413)
     if path.endswith("/login"):

@@ -145,6 +145,12 @@ def list_users(store: Store, user: User) -> list[UserShown]:
         return [shown(UserShown, one) for one in rows.every_user(tx)]
 
 
+@get("/users/{person:str}", sync_to_thread=True, dependencies=role("admin"))
+def show_user(person: Person, store: Store, user: User) -> UserShown:
+    """One person."""
+    return _shown(store, person)
+
+
 @post("/users", status_code=200, sync_to_thread=True, dependencies=role("admin"))
 def add_user(data: NewUser, store: Store, user: User, now: datetime) -> UserShown:
     """Add a person."""
@@ -187,5 +193,6 @@ def close_key(key: Number, store: Store, user: User, now: datetime) -> None:
 
 
 ROUTES = [
-    logout, whoami, list_users, add_user, change_user, remove_user, list_keys, make_key, close_key,
+    logout, whoami, list_users, show_user, add_user, change_user, remove_user, list_keys, make_key,
+    close_key,
 ]  # fmt: skip
