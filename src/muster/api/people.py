@@ -12,6 +12,7 @@ from litestar.params import Parameter
 
 from muster.api.access import AnyRequest, key_of, role
 from muster.api.budget import WINDOW_S, Budget
+from muster.api.repeats import SECRET
 from muster.api.shapes import shown
 from muster.lifecycle import accounts, people
 from muster.lifecycle.secrets import Forbidden
@@ -180,7 +181,7 @@ def list_keys(store: Store, user: User, now: datetime) -> list[KeyShown]:
         return [shown(KeyShown, key) for key in rows.live_keys(tx, user.id, now)]
 
 
-@post("/keys", status_code=200, sync_to_thread=True)
+@post("/keys", status_code=200, sync_to_thread=True, opt={SECRET: True})
 def make_key(data: NewKey, store: Store, user: User, now: datetime) -> Key:
     """A key for a program, with your role."""
     return Key(accounts.make_key(store, user, data.name, now))
