@@ -116,11 +116,10 @@ def change_machine(
     reference: Reference, data: Changes, store: Store, user: User, now: datetime
 ) -> MachineShown:
     """Rename a machine, or put it into another pool."""
-    if data.pool is not None:
-        pools.put(store, reference, data.pool, actor=user.name, now=now)
-    if data.name is not None:
-        commission.rename(store, reference, data.name, actor=user.name, now=now)
-    return machine_shown(store, reference if data.name is None else data.name)
+    changed = pools.change(
+        store, reference, pool=data.pool, name=data.name, actor=user.name, now=now
+    )
+    return machine_shown(store, changed.id)
 
 
 @delete(PATH, sync_to_thread=True, dependencies=role("operator"))
