@@ -28,6 +28,7 @@ from muster.api import (
     scripts,
     tags,
     tests,
+    views,
 )
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
@@ -67,6 +68,7 @@ def router() -> Router:
             *journal.ROUTES,
             *clashes.ROUTES,
             *people.ROUTES,
+            *views.ROUTES,
             *images.ROUTES,
             *schemas.ROUTES,
         ],

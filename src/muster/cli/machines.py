@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from muster.cli import views
 from muster.cli.client import ApiError, Client, credentials_file, fail
 from muster.cli.forms import csv_text, json_text, yaml_text
 from muster.cli.words import clean, size, state
@@ -29,6 +30,7 @@ def machines(
     in_state: str = "",
     search: str = "",
     sort: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
+    view: str = "",
     columns: str = "",
     save_columns: bool = False,
     output: Annotated[Literal["table", "json", "yaml", "csv"], Parameter(alias="-o")] = "table",
@@ -44,7 +46,10 @@ def machines(
     search
         Only machines with these words: models, serial numbers (or their end), MACs ...
     sort
-        name, state, created_at or updated_at; -updated_at: the newest first
+        name, state, product, serial, pool, cores, memory, seen_at, created_at or updated_at;
+        with a minus (-memory) from the last to the first
+    view
+        As this saved view says; what is given beside it comes first
     columns
         What to show instead, as name,serial,macs; a machine's fields as JSON has them
     save_columns
@@ -55,13 +60,15 @@ def machines(
     chosen = _chosen(columns, save=save_columns)
     try:
         asked = {"state": in_state, "filter": condition, "search": search, "sort": sort}
-        found, because = _every(Client(), **asked)
+        client = Client()
+        asked = (views.asked(client, view) if view else {}) | {k: v for k, v in asked.items() if v}
+        found, because = _every(client, **asked)
     except ApiError as error:
         fail(str(error))
     if output == "table" and chosen:
         _print_chosen(chosen, found, because)
     elif output == "table":
-        _print_table(found, because, filtered=bool(condition or in_state or search))
+        _print_table(found, because, filtered=bool(asked.keys() - {"sort"}))
     elif output == "csv":
         head = chosen or _PLAIN
         print(csv_text(head, [_plain_row(head, machine, because) for machine in found]), end="")

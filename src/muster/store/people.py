@@ -39,11 +39,16 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class View:
-    """A list that somebody wants to see again."""
+    """A list that somebody wants to see again; `query` as in the page's address.
+
+    `owner` is a user's name; the `shared` ones of others are seen by everybody.
+    """
 
     id: int
     name: str
     query: str
+    shared: bool
+    owner: str
 
 
 def any_user(tx: Tx) -> bool:
@@ -144,18 +149,23 @@ def revoke_keys(
 
 
 def views_of(tx: Tx, user: int) -> list[View]:
-    """By name."""
-    return all_to(
-        View, tx.execute(sa.select(views).where(views.c.user_id == user).order_by(views.c.name))
-    )
+    """One's own and what others share, by name."""
+    query = sa.select(views, users.c.name.label("owner")).join(users, users.c.id == views.c.user_id)
+    seen = sa.or_(views.c.user_id == user, views.c.shared)
+    return all_to(View, tx.execute(query.where(seen).order_by(views.c.name, views.c.id)))
 
 
-def keep_view(tx: Tx, user: int, name: str, query: str) -> None:
+def keep_view(tx: Tx, user: int, name: str, query: str, *, shared: bool) -> None:
     """Save it; the name's former query is forgotten."""
-    drop_view(tx, user, name)
-    tx.execute(views.insert().values(user_id=user, name=name, query=query))
+    tx.execute(_view(user, name))
+    tx.execute(views.insert().values(user_id=user, name=name, query=query, shared=shared))
 
 
 def drop_view(tx: Tx, user: int, name: str) -> None:
-    """Forget it."""
-    tx.execute(views.delete().where(views.c.user_id == user, views.c.name == name))
+    """Forget it; raises Missing."""
+    if not tx.execute(_view(user, name)).rowcount:
+        raise Missing(f"there is no view {name!r} of yours")
+
+
+def _view(user: int, name: str) -> sa.Delete:
+    return views.delete().where(views.c.user_id == user, views.c.name == name)

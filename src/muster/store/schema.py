@@ -55,17 +55,22 @@ machines = sa.Table(
     sa.Column("state", sa.String(32), nullable=False),
     sa.Column("state_reason", sa.Text, nullable=False, default=""),
     sa.Column("uuid", sa.String(36), nullable=False, default="", index=True),
-    sa.Column("serial", sa.String(256), nullable=False, default="", index=True),
+    sa.Column("serial", sa.String(256), nullable=False, default=""),
     sa.Column("vendor", sa.String(256), nullable=False, default=""),
     sa.Column("product", sa.String(256), nullable=False, default=""),
     sa.Column("architecture", sa.String(32), nullable=False, default=""),
     sa.Column("firmware", sa.String(16), nullable=False, default=""),
-    sa.Column("pool", sa.String(64), nullable=False, default="", server_default="", index=True),
+    sa.Column("pool", sa.String(64), nullable=False, default="", server_default=""),
     # Accepted to send its data: by the policy or by a person.
     sa.Column("permitted", sa.Boolean, nullable=False, default=False),
     sa.Column("denied_reason", sa.Text, nullable=False, default=""),
     sa.Column("surveyed_at", Utc, nullable=True),
+    # When it last booted, said hello or ended a run.
+    sa.Column("seen_at", Utc, nullable=False, server_default="1970-01-01 00:00:00.000000"),
     sa.Column("summary", sa.JSON, nullable=False, default=dict),
+    # Out of the summary, so that lists are sorted by them.
+    sa.Column("cores", sa.Integer, nullable=False, default=0, server_default="0"),
+    sa.Column("memory", sa.BigInteger, nullable=False, default=0, server_default="0"),
     sa.Column("power_driver", sa.String(32), nullable=False, default="manual"),
     # Never a secret: those are in power_secret, sealed by lifecycle.keyring.
     sa.Column("power_parameters", sa.JSON, nullable=False, default=dict),
@@ -79,6 +84,12 @@ machines = sa.Table(
     sa.Index("ix_machines_state_name", "state", "name"),
     sa.Index("ix_machines_created_at_name", "created_at", "name"),
     sa.Index("ix_machines_updated_at_name", "updated_at", "name"),
+    sa.Index("ix_machines_seen_at_name", "seen_at", "name"),
+    sa.Index("ix_machines_product_name", "product", "name"),
+    sa.Index("ix_machines_serial_name", "serial", "name"),
+    sa.Index("ix_machines_pool_name", "pool", "name"),
+    sa.Index("ix_machines_cores_name", "cores", "name"),
+    sa.Index("ix_machines_memory_name", "memory", "name"),
     sa.Index("ix_machines_traits_version", "traits_version"),
 )
 
@@ -331,6 +342,7 @@ views = sa.Table(
     sa.Column("user_id", _big, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     sa.Column("name", sa.String(64), nullable=False),
     sa.Column("query", sa.Text, nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     sa.UniqueConstraint("user_id", "name"),
 )
 
