@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lists of machines are sorted by, and saved views that others see."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from alembic import op
 
 from muster.store.schema import Utc
 
 revision = "0020_console"
-down_revision = "0009_profiles"
+down_revision = "0014_idempotency"
 branch_labels = None
 depends_on = None
 
@@ -15,7 +17,9 @@ _SORTED = ("seen_at", "product", "serial", "pool", "cores", "memory")
 
 
 def upgrade() -> None:
-    seen = sa.Column("seen_at", Utc(), nullable=False, server_default="1970-01-01 00:00:00.000000")
+    seen: sa.Column[datetime] = sa.Column(
+        "seen_at", Utc(), nullable=False, server_default="1970-01-01 00:00:00.000000"
+    )
     # Not a batch: copying the table would take what hangs on it along.
     op.add_column("machines", seen)
     op.add_column("machines", sa.Column("cores", sa.Integer(), nullable=False, server_default="0"))
