@@ -192,6 +192,11 @@ def people_s_accounts(tour: Tour) -> None:
     assert tour.good("GET", "/api/v1/users/{person}", words=person).json() == changed
     assert "jo" in [user["name"] for user in tour.good("GET", "/api/v1/users").json()]
     tour.good("DELETE", "/api/v1/users/{person}", 204, words=person)
+    view, wide = {"view": "wide"}, {"query": "sort=-memory"}
+    kept = tour.good("PUT", "/api/v1/views/{view}", words=view, json=wide).json()
+    assert tour.good("GET", "/api/v1/views/{view}", words=view).json() == kept
+    assert tour.good("GET", "/api/v1/views").json() == [kept]
+    tour.good("DELETE", "/api/v1/views/{view}", 204, words=view)
     key = tour.good("POST", "/api/v1/keys", json={"name": "backup"}).json()["key"]
     assert tour.good("GET", "/api/v1/whoami", token=key).json()["role"] == "admin"
     made = tour.good("GET", "/api/v1/keys").json()[0]

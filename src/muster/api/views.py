@@ -34,6 +34,13 @@ def list_views(store: Store, user: User) -> list[View]:
         return people.views_of(tx, user.id)
 
 
+@get("/views/{view:str}", sync_to_thread=True)
+def get_view(view: Name, store: Store, user: User) -> View:
+    """One of yours by its name, or else one that another shares."""
+    with store.read() as tx:
+        return people.view(tx, user.id, view)
+
+
 @put("/views/{view:str}", sync_to_thread=True)
 def put_view(view: Name, data: Viewed, store: Store, user: User) -> View:
     """Save a list under a name of yours."""
@@ -51,4 +58,4 @@ def delete_view(
     verbs.drop(store, user, view, owner=owner)
 
 
-ROUTES = [list_views, put_view, delete_view]
+ROUTES = [list_views, get_view, put_view, delete_view]

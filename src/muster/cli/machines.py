@@ -58,17 +58,15 @@ def machines(
         table, or json, yaml, csv for programs
     """
     chosen = _chosen(columns, save=save_columns)
+    given = {"state": in_state, "filter": condition, "search": search, "sort": sort}
     try:
-        asked = {"state": in_state, "filter": condition, "search": search, "sort": sort}
         client = Client()
-        asked = (views.asked(client, view) if view else {}) | {k: v for k, v in asked.items() if v}
+        asked = views.asked(client, view) | {k: v for k, v in given.items() if v}
         found, because = _every(client, **asked)
     except ApiError as error:
         fail(str(error))
-    if output == "table" and chosen:
-        _print_chosen(chosen, found, because)
-    elif output == "table":
-        _print_table(found, because, filtered=bool(asked.keys() - {"sort"}))
+    if output == "table":
+        _print_table(chosen, found, because, filtered=bool(asked.keys() - {"sort"}))
     elif output == "csv":
         head = chosen or _PLAIN
         print(csv_text(head, [_plain_row(head, machine, because) for machine in found]), end="")
@@ -107,7 +105,16 @@ def _every(client: Client, **query: str) -> tuple[list[dict[str, Any]], dict[str
         query["after"] = page["next"]
 
 
-def _print_table(found: list[dict[str, Any]], because: dict[str, str], *, filtered: bool) -> None:
+def _print_table(
+    chosen: tuple[str, ...],
+    found: list[dict[str, Any]],
+    because: dict[str, str],
+    *,
+    filtered: bool,
+) -> None:
+    if chosen:
+        _print_chosen(chosen, found, because)
+        return
     if not found:
         hint = "connect one to the network and switch it on (network boot first)"
         print("no machine is so" if filtered else f"no machines yet: {hint}")

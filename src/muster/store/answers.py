@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from muster.store.engine import Tx
 from muster.store.rows import to
-from muster.store.schema_answers import answers
+from muster.store.schema_people import answers
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from muster.store.engine import Conflict, Missing, Tx
 from muster.store.rows import all_to, to
-from muster.store.schema import api_keys, users, views
+from muster.store.schema_people import api_keys, users, views
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,15 @@ def views_of(tx: Tx, user: int) -> list[View]:
     query = sa.select(views, users.c.name.label("owner")).join(users, users.c.id == views.c.user_id)
     seen = sa.or_(views.c.user_id == user, views.c.shared)
     return all_to(View, tx.execute(query.where(seen).order_by(views.c.name, views.c.id)))
+
+
+def view(tx: Tx, user: int, name: str) -> View:
+    """One's own, or else another's of that name; raises Missing."""
+    named = [view for view in views_of(tx, user) if view.name == name]
+    own = tx.scalars(sa.select(users.c.name).where(users.c.id == user)).first()
+    for found in sorted(named, key=lambda view: view.owner != own):
+        return found
+    raise Missing(f"there is no view {name!r} of yours, and none that others share")
 
 
 def keep_view(tx: Tx, user: int, name: str, query: str, *, shared: bool) -> None:

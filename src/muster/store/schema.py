@@ -321,46 +321,6 @@ events = sa.Table(
     sa.Column("boot_id", _id, nullable=True),
 )
 
-users = sa.Table(
-    "users",
-    metadata,
-    sa.Column("id", _big, primary_key=True, autoincrement=True),
-    sa.Column("name", sa.String(64), nullable=False, unique=True),
-    sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("password_hash", sa.Text, nullable=False),
-    sa.Column("created_at", Utc, nullable=False),
-    # Wrong passwords since the last right one.
-    sa.Column("failures", sa.Integer, nullable=False, default=0, server_default="0"),
-    sa.Column("locked_until", Utc, nullable=True),
-)
-
-# A list of machines as somebody wants to see it again: the query of its address.
-views = sa.Table(
-    "views",
-    metadata,
-    sa.Column("id", _big, primary_key=True, autoincrement=True),
-    sa.Column("user_id", _big, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("name", sa.String(64), nullable=False),
-    sa.Column("query", sa.Text, nullable=False),
-    sa.Column("shared", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
-    sa.UniqueConstraint("user_id", "name"),
-)
-
-api_keys = sa.Table(
-    "api_keys",
-    metadata,
-    sa.Column("id", _big, primary_key=True, autoincrement=True),
-    sa.Column(
-        "user_id", _big, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True
-    ),
-    sa.Column("name", sa.String(64), nullable=False),
-    sa.Column("key_hash", sa.String(64), nullable=False, unique=True),
-    sa.Column("created_at", Utc, nullable=False),
-    sa.Column("revoked_at", Utc, nullable=True),
-    # Null: never.
-    sa.Column("expires_at", Utc, nullable=True),
-)
-
 power_goals = sa.Table(
     "power_goals",
     metadata,
