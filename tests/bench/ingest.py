@@ -3,8 +3,9 @@
     python -m tests.bench.ingest [--sizes 1000,10000] [--at-once 32] [--engine sqlite]
 
 Generator and server share the same two processors (taskset). `lost` counts results, outputs and
-documents that a machine was told were stored and that are not there as it sent them; `doubled`
-those that are there more than once. `server_cpu_ms` and `generator_cpu_ms` are of one machine.
+documents that a machine was told were stored and that are not there as it sent them, byte for byte;
+`doubled` those that are there more than once. Both are read from the database when all has ended.
+`server_cpu_ms` and `generator_cpu_ms` are of one machine.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+import zstandard
 from tests.bench.lists import database
 from tests.server.process import environment, served
 from tests.server.shelf import stocked
@@ -26,7 +28,7 @@ from muster.lab import fleet
 from muster.lifecycle import shelf
 from muster.store import versions
 from muster.store.engine import Store
-from muster.store.schema import documents, machines, results, runs
+from muster.store.schema import chunks, documents, machines, results, runs
 
 CORES = {0, 1}
 
@@ -98,15 +100,26 @@ def compare(store: Store, count: int) -> tuple[int, int]:
 
 def compare_one(tx: Any, machine: str, number: int, owed: list[str]) -> tuple[int, int]:
     ended = sa.select(runs.c.id).where(runs.c.machine_id == machine, runs.c.state == "passed")
-    told = sa.select(results.c.name, results.c.output_bytes, results.c.state)
-    rows = tx.execute(told.where(results.c.run_id.in_(ended))).all()
-    good = {row.name for row in rows if row.state == "passed"
-            and row.output_bytes == len(fleet.output(row.name, number))}  # fmt: skip
+    query = sa.select(results.c.id, results.c.name, results.c.state)
+    rows = tx.execute(query.where(results.c.run_id.in_(ended))).all()
+    said = outputs(tx, [row.id for row in rows])
+    sent = {name: fleet.output(name, number) for name in owed}
+    good = {row.name for row in rows if row.state == "passed" and said[row.id] == sent[row.name]}
+    longer = sum(len(said[row.id]) > len(sent[row.name]) for row in rows)
     kept = tx.execute(sa.select(documents.c.id).where(documents.c.machine_id == machine)).all()
     newest = versions.some(tx, machine, limit=1)
     same = bool(newest) and versions.body(tx, newest[0]) == fleet.document(number)
     lost = len(set(owed) - good) + (not same)
-    return lost, max(0, len(rows) - len(owed)) + max(0, len(kept) - 1)
+    return lost, max(0, len(rows) - len(owed)) + longer + max(0, len(kept) - 1)
+
+
+def outputs(tx: Any, ids: list[int]) -> dict[int, bytes]:
+    """What is stored of each result, byte for byte."""
+    query = sa.select(chunks.c.result_id, chunks.c.data).where(chunks.c.result_id.in_(ids))
+    found, expand = dict.fromkeys(ids, b""), zstandard.ZstdDecompressor()
+    for result, data in tx.execute(query.order_by(chunks.c.id)):
+        found[result] += expand.decompress(data)
+    return found
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ document into the record, on SQLite.
 """
 
 import argparse
+import functools
 import http.client
 import json
 import statistics
@@ -35,7 +36,7 @@ from muster.machine.states import State
 from muster.machine.traits import COVERED
 from muster.machine.traits import traits as traits_of
 from muster.store import people, runs, traits
-from muster.store.engine import Store
+from muster.store.engine import Store, Tx
 from muster.store.schema import documents, hardware, machines, macs
 from muster.wire.resources import read_document, summary
 
@@ -217,6 +218,10 @@ def ask_all(asker: Asker, size: int, asks: int) -> dict[str, float]:
     return found
 
 
+def output_of(tx: Tx, result: int, stream: str) -> bytes:
+    return runs.output(tx, result, stream=stream)
+
+
 def ingest_cpu_ms(count: int = 60) -> float:
     """CPU of this process for one document, from its raw bytes to the committed record."""
     took = []
@@ -237,7 +242,9 @@ def ingest_cpu_ms(count: int = 60) -> float:
                 runs.append_output(tx, [(result, "stdout", fleet.document(number + count))])
             began = time.process_time()
             with store.write() as tx:
-                told = survey.read(tx, runs.find(tx, run), runs.find_result(tx, result), NOW)
+                found = runs.find_result(tx, result)
+                said = functools.partial(output_of, tx, result)
+                told = survey.read(tx, runs.find(tx, run), found, said, NOW)
                 assert told == "", told
             took.append((time.process_time() - began) * 1000)
         store.close()

@@ -6,6 +6,8 @@ what is done marked so. A script that ran when the agent died is ended and repor
 twice: it may have been half-way through something that must not happen twice.
 """
 
+import base64
+import binascii
 import contextlib
 import hashlib
 import os
@@ -78,6 +80,7 @@ class Session:
         self._stopping = threading.Event()
         self._turn = threading.Condition()
         self._welcome = Welcome("hold")
+        self._bodies: dict[str, str] = {}
         mark = hashlib.sha256(self._kept.key.encode()).hexdigest()[:16]
         self._runner = Runner(folder / "scripts", self._spool, 0, {}, mark, began=self._began)
 
@@ -91,6 +94,7 @@ class Session:
             say(f"the server refuses this machine: {welcome.reason}")
             return "poweroff"
         say(f"this is {welcome.machine}: {welcome.mode}, {len(welcome.scripts)} scripts")
+        self._bodies = dict(welcome.bodies)
         self._stage.order("hello")
         todo = self._todo(welcome.scripts)
         if self._stage.beyond(todo):
@@ -143,7 +147,9 @@ class Session:
             return []
         try:
             answer = self._link.until_answered("/agent/plan", b"{}", stop=self._over)
-            return decode(Plan, answer).scripts
+            plan = decode(Plan, answer)
+            self._bodies |= plan.bodies
+            return plan.scripts
         except (Refused, Unreachable, BadMessage) as error:
             say(f"no further plan: {error}")
             return []
@@ -204,8 +210,8 @@ class Session:
                 self._report(item, Outcome("aborted", 0, 0.0, "aborted before it started"))
             return
         try:
-            body = self._link.until_answered(f"/agent/scripts/{item.sha256}", stop=self._over)
-        except (Refused, Unreachable) as error:
+            body = self._body(item)
+        except (Refused, Unreachable, binascii.Error) as error:
             self._report(item, Outcome("exited", 127, 0.0, f"cannot be fetched: {error}"))
             return
         if hashlib.sha256(body).hexdigest() != item.sha256:
@@ -230,6 +236,12 @@ class Session:
             outcome.how = "lost"
             outcome.reason = "the machine was shut down while this script ran"
         self._report(item, outcome)
+
+    def _body(self, item: ScriptItem) -> bytes:
+        """The script: small ones came with the welcome or the plan."""
+        if sent := self._bodies.get(item.sha256):
+            return base64.b64decode(sent)
+        return self._link.until_answered(f"/agent/scripts/{item.sha256}", stop=self._over)
 
     def _secret(self, item: ScriptItem) -> bytes:
         if not item.secret:

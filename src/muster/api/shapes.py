@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from muster.store import machines as store
@@ -17,8 +18,13 @@ T = TypeVar("T")
 
 def shown(kind: type[T], row: object, **more: Any) -> T:
     """`kind` with the fields of `row` that have the same names."""
-    names = {field.name for field in fields(kind)} - set(more)  # type: ignore[arg-type]
-    return kind(**{name: getattr(row, name) for name in names}, **more)
+    names = _names(kind)  # type: ignore[arg-type] # it is hashable
+    return kind(**{name: getattr(row, name) for name in names if name not in more}, **more)
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 @dataclass(frozen=True)

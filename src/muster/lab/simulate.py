@@ -8,6 +8,7 @@ the agent does. Nothing is run; many thousands cost little, so that the server i
 
 import asyncio
 import base64
+import itertools
 import json
 import re
 import time
@@ -24,7 +25,8 @@ CHUNK = 32 * 1024
 """Bytes of output in one event."""
 BATCH = 48 * 1024
 """Bytes of output after which a batch is sent; a real agent sends one every half second."""
-_TRIES = 8
+_PATIENCE_S = 120.0
+"""For so long a request is repeated that nobody answers; an agent never gives up."""
 _TIMEOUT_S = 60.0
 
 
@@ -91,14 +93,16 @@ async def _machine(line: "Line", number: int) -> None:
     welcome = json.loads(await line.ask("POST", "/agent/hello", hello))
     if welcome["decision"] != "run":
         raise Refused(f"{welcome['decision']}: {welcome['reason']}")
-    await _report(line, welcome["token"], welcome["scripts"], number)
+    await _report(line, welcome, number)
 
 
-async def _report(line: "Line", token: str, scripts: list[dict[str, Any]], number: int) -> None:
+async def _report(line: "Line", welcome: dict[str, Any], number: int) -> None:
+    token, scripts, sent = welcome["token"], welcome["scripts"], {**welcome["bodies"]}
     batch = _Batch(line, token)
     while todo := [item for item in scripts if not item["done"]]:
         for item in todo:
-            await line.ask("GET", f"/agent/scripts/{item['sha256']}", token=token)
+            if item["sha256"] not in sent:
+                await line.ask("GET", f"/agent/scripts/{item['sha256']}", token=token)
             await batch.add(kind="started", result=item["result"])
             printed = fleet.output(item["name"], number)
             for at in range(0, len(printed), CHUNK):
@@ -106,7 +110,9 @@ async def _report(line: "Line", token: str, scripts: list[dict[str, Any]], numbe
                 await batch.add(kind="output", result=item["result"], data=data)
             await batch.add(kind="finished", result=item["result"], runtime_s=0.5)
         await batch.send()
-        scripts = json.loads(await line.ask("POST", "/agent/plan", {}, token=token))["scripts"]
+        plan = json.loads(await line.ask("POST", "/agent/plan", {}, token=token))
+        scripts = plan["scripts"]
+        sent |= plan["bodies"]
     await batch.add(kind="end")
     await batch.send()
 
@@ -158,7 +164,8 @@ class Line:
             head += "Content-Type: application/json\r\n"
         if token:
             head += f"Authorization: Bearer {token}\r\n"
-        for attempt in range(_TRIES):
+        until = time.monotonic() + _PATIENCE_S
+        for attempt in itertools.count():
             began = time.monotonic()
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
@@ -169,10 +176,10 @@ class Line:
             if 200 <= status < 300:
                 self._outcome.seconds.append(time.monotonic() - began)
                 return answer
-            if 400 <= status < 500:
+            if 400 <= status < 500 or began > until:
                 break
             self._outcome.repeated += 1
-            await asyncio.sleep(min(5.0, 0.1 * 2**attempt))
+            await asyncio.sleep(min(2.0, 0.1 * 2 ** min(attempt, 8)))
         raise Refused(f"{method} {path.partition('?')[0]}: {status}: {_told(answer)}")
 
     async def _once(self, request: bytes) -> tuple[int, bytes]:

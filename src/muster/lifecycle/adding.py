@@ -45,8 +45,7 @@ def add(store: Store, keyring: Keyring, wanted: Wanted, *, actor: str, now: date
             shared = sorted(one.macs & claim.macs) or [claim.uuid]
             raise Conflict(f"{one.name} has {shared[0]} already; nothing was added")
         machine = _record(tx, wanted, claim, now)
-        machines.add(tx, machine)
-        machines.learn_macs(tx, machine.id, dict.fromkeys(claim.macs, ""))
+        machines.add(tx, machine, dict.fromkeys(claim.macs, ""))
         told = f"{machine.name} was added by hand"
         events.add(tx, now, "machine.added", told, actor=actor, machine=machine.id)
         put_switch(tx, keyring, machine, wanted.driver, wanted.parameters, actor=actor, now=now)

@@ -64,8 +64,7 @@ def adopt(tx: Tx, keyring: Keyring, found: Found, *, actor: str, now: datetime) 
         return _attach(tx, keyring, found, parameters, verdict, actor=actor, now=now)
     # Without UUID and MAC it is known by its BMC alone until it boots.
     machine = _record(tx, found, claim, now)
-    machines.add(tx, machine)
-    machines.learn_macs(tx, machine.id, dict.fromkeys(claim.macs, ""))
+    machines.add(tx, machine, dict.fromkeys(claim.macs, ""))
     _set_switch(tx, keyring, machine, found.driver, parameters, now)
     told = f"{machine.name} was taken in: {found.origin}"
     events.add(tx, now, "machine.taken_in", told, actor=actor, machine=machine.id)

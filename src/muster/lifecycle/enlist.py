@@ -69,9 +69,12 @@ def plan_boot(
             tx, now, mac=mac, phase=Phase.DHCP, detail="answered by another DHCP server"
         )
         nonce = secrets.new() if purpose not in (Purpose.LOCAL, Purpose.REFUSED) else ""
-        boots.update(
+        reach(
             tx,
-            boot.id,
+            boot,
+            Phase.LOADER,
+            now,
+            detail=f"boot answer: {purpose}: {reason}",
             machine_id=machine,
             uuid=line(caller.uuid)[:64],
             serial=line(caller.serial)[:256],
@@ -84,7 +87,6 @@ def plan_boot(
         )
         if machine:
             machines.update(tx, machine, seen_at=now)
-        reach(tx, boot, Phase.LOADER, now, detail=f"boot answer: {purpose}: {reason}")
         if not nonce:
             boots.update(tx, boot.id, ended_at=now, deadline_at=None)
         message = f"boot {boot.id} of {mac or 'a machine without MAC'}: {purpose}: {reason}"
@@ -137,14 +139,15 @@ def hello(store: Store, policy: Policy, message: Hello, now: datetime) -> Welcom
         store.one_at_a_time(tx)
         boot = _boot_of(tx, message, now)
         if boot.key_hash is None:
-            boots.update(
+            reach(
                 tx,
-                boot.id,
+                boot,
+                Phase.AGENT,
+                now,
+                detail=f"agent {message.agent_version}, kernel {message.kernel}",
                 key_hash=secrets.digest(message.key),
                 evidence=to_plain(message.evidence),
             )
-            detail = f"agent {message.agent_version}, kernel {message.kernel}"
-            reach(tx, boot, Phase.AGENT, now, detail=detail)
         # Whose run it is was decided when the run was given; other evidence does not move it.
         known = machines.find(tx, boot.machine_id) if boot.run_id and boot.machine_id else None
         machine = known or _identify(tx, boot, message, now)
@@ -192,8 +195,8 @@ def _identify(tx: Tx, boot: Boot, message: Hello, now: datetime) -> Machine | Cl
         tx, claim, now, why="; ".join(("enlisted itself", *claim.notes)),
         vendor=evidence.vendor, product=evidence.product,
         architecture=message.architecture, firmware=message.firmware,
+        named=_named(claim, message),
     )  # fmt: skip
-    machines.learn_macs(tx, machine.id, _named(claim, message))
     told = f"{machine.name} enlisted itself: {verdict.because}"
     events.add(tx, now, "machine.enlisted", told, machine=machine.id, boot=boot.id)
     _notice(tx, machine, boot, message, now)

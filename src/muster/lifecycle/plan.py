@@ -6,6 +6,7 @@ for the hardware that was found, built-in ones again after a script with `recomm
 tests, once for each disk or NIC of this very boot (a disk may have another name than last time).
 """
 
+import base64
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -23,6 +24,8 @@ from muster.wire.hello import Packages, ScriptItem
 from muster.wire.resources import BadDocument, Document, read_document
 
 GOOD = ("passed", "degraded", "skipped")
+BODY_MOST = 16 * 1024
+"""Bytes of a script that is sent with the plan; larger ones the agent fetches."""
 _RUNTIME_GRACE_S = 60
 """Seconds that a script may take beyond the runtime it was given."""
 
@@ -58,16 +61,28 @@ def _value(script: Script, name: str, about: dict[str, object], given: Parameter
 def begin(tx: Tx, run: int, offers: list[Offer], given: Parameters) -> dict[str, Any]:
     """Owe what needs to know nothing; returns the options that keep the rest for later."""
     now = [offer for offer in offers if not offer.waits and offer.script.script_type != "testing"]
-    for offer in now:
-        _owe(tx, run, offer, given, [])
+    _owe(tx, run, [_owed(offer, given, []) for offer in now])
+    runs.keep_scripts(tx, {offer.script.sha256: offer.script.source for offer in now})
     later = [pin(tx, offer) for offer in offers if offer not in now]
     return {"later": later, "parameters": given}
 
 
-def _owe(tx: Tx, run: int, offer: Offer, given: Parameters, chosen: list[Device]) -> int:
-    """One result; returns its id."""
+def _owe(tx: Tx, run: int, owed: list[dict[str, Any]]) -> None:
+    """Behind what it owes already."""
+    first = runs.count_results(tx, run)
+    runs.add_results(tx, run, [row | {"position": first + n} for n, row in enumerate(owed)])
+
+
+def _owe_one(tx: Tx, run: int, offer: Offer, given: Parameters, chosen: list[Device]) -> int:
+    """Returns the result's id."""
+    runs.keep_script(tx, offer.script.sha256, offer.script.source)
+    owed = _owed(offer, given, chosen)
+    return runs.add_result(tx, run_id=run, position=runs.count_results(tx, run), **owed)
+
+
+def _owed(offer: Offer, given: Parameters, chosen: list[Device]) -> dict[str, Any]:
+    """One result, but for its place."""
     script = offer.script
-    runs.keep_script(tx, script.sha256, script.source)
     arguments: list[str] = []
     values: dict[str, str] = {}
     runtime = 0
@@ -85,16 +100,13 @@ def _owe(tx: Tx, run: int, offer: Offer, given: Parameters, chosen: list[Device]
     timeout = max(script.timeout, runtime + _RUNTIME_GRACE_S) if runtime else script.timeout
     if runtime and not script.timeout:
         timeout = 0
-    return runs.add_result(
-        tx,
-        run_id=run,
-        position=runs.count_results(tx, run),
-        name=script.name,
-        script_type=script.script_type,
-        sha256=script.sha256,
-        timeout_s=float(timeout),
-        device=", ".join(device.told for device in chosen)[:128],
-        spec={
+    return {
+        "name": script.name,
+        "script_type": script.script_type,
+        "sha256": script.sha256,
+        "timeout_s": float(timeout),
+        "device": ", ".join(device.told for device in chosen)[:128],
+        "spec": {
             "title": script.title,
             "parallel": script.parallel,
             "hardware_type": script.hardware_type,
@@ -112,7 +124,7 @@ def _owe(tx: Tx, run: int, offer: Offer, given: Parameters, chosen: list[Device]
             "thresholds": offer.thresholds,
             "results": script.results,
         },
-    )
+    }
 
 
 def _holds(script: Script, chosen: list[Device]) -> list[str]:
@@ -129,6 +141,12 @@ def needs_system(tx: Tx, run: Run) -> bool:
 def items(tx: Tx, run: int) -> list[ScriptItem]:
     """The run as the agent is told of it."""
     return [_item(result) for result in runs.results_of(tx, run)]
+
+
+def bodies(tx: Tx, run: int) -> dict[str, str]:
+    """The small scripts that have not ended, in base64 by their sha256: one answer, not twelve."""
+    known = runs.open_bodies(tx, run, most=BODY_MOST)
+    return {sha256: base64.b64encode(body).decode() for sha256, body in known.items()}
 
 
 def _item(result: Result) -> ScriptItem:
@@ -154,6 +172,8 @@ def _item(result: Result) -> ScriptItem:
 
 
 def _packages(given: dict[str, list[Any]]) -> Packages:
+    if not given:
+        return Packages()
     snaps = [snap if isinstance(snap, dict) else {"name": snap} for snap in given.get("snap", [])]
     found = convert(Packages, {**given, "snap": snaps}, "$.packages")
     assert isinstance(found, Packages)
@@ -198,18 +218,9 @@ def _again(tx: Tx, run: Run, done: list[Result]) -> bool:
     names = dict.fromkeys(
         r.name for r in done if r.script_type == "commissioning" and r.spec.get("built_in")
     )
-    for name in names:
-        result = next(r for r in done if r.name == name)
-        runs.add_result(
-            tx,
-            run_id=run.id,
-            position=runs.count_results(tx, run.id),
-            name=name,
-            script_type=result.script_type,
-            sha256=result.sha256,
-            timeout_s=result.timeout_s,
-            spec=result.spec,
-        )
+    again = [next(r for r in done if r.name == name) for name in names]
+    copied = ("name", "script_type", "sha256", "timeout_s", "spec")
+    _owe(tx, run.id, [{name: getattr(result, name) for name in copied} for result in again])
     options = run.options | {"recommissioned": [*handled, *(result.id for result in cause)]}
     runs.update(tx, run.id, options=options)
     return bool(names)
@@ -232,7 +243,7 @@ def _owe_devices(tx: Tx, run: Run, offer: Offer, document: Document | None) -> N
     if script.for_hardware and not fits(tx, run.machine_id, script, document):
         return
     if not offer.wants_device:
-        _owe(tx, run.id, offer, given, [])
+        _owe_one(tx, run.id, offer, given, [])
         return
     for name, about in script.parameters.items():
         if about["type"] not in ("storage", "interface"):
@@ -240,9 +251,9 @@ def _owe_devices(tx: Tx, run: Run, offer: Offer, document: Document | None) -> N
         there = _there(document, str(about["type"]))
         chosen = devices.choose(there, _value(script, name, about, given))
         for device in chosen:
-            _owe(tx, run.id, offer, given, [device])
+            _owe_one(tx, run.id, offer, given, [device])
         if not chosen:
-            result = _owe(tx, run.id, offer, given, [])
+            result = _owe_one(tx, run.id, offer, given, [])
             reason = f"the machine has no {about['type']} device that {name} could mean"
             runs.update_result(tx, result, state="skipped", reason=reason)
         # MAAS, too, makes instances of one parameter only.

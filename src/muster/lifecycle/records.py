@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A record for a machine that nobody has named yet."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from muster.lifecycle import secrets
@@ -14,9 +15,9 @@ from muster.store.machines import Machine
 
 def new(
     tx: Tx, claim: Claim, now: datetime, *, why: str, vendor: str = "", product: str = "",
-    architecture: str = "", firmware: str = "",
+    architecture: str = "", firmware: str = "", named: Mapping[str, str] | None = None,
 ) -> Machine:  # fmt: skip
-    """In state New, with a name of its own; its MACs are the caller's business."""
+    """In state New, with a name of its own, and MACs with the names of their interfaces."""
     name = names.from_number(secrets.random_number())
     while machines.name_taken(tx, name):
         name = f"{names.from_number(secrets.random_number())}-{secrets.new_id(4)}"
@@ -40,5 +41,5 @@ def new(
         created_at=now,
         updated_at=now,
     )
-    machines.add(tx, machine)
+    machines.add(tx, machine, named)
     return machine

@@ -9,6 +9,7 @@ import base64
 import binascii
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from muster.lifecycle import aftermath, applying, secrets
@@ -19,7 +20,7 @@ from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import MARKS_LIMIT
 from muster.lifecycle.verdict import REASON_LIMIT, Verdict, judge
 from muster.machine.phases import Phase
-from muster.store import boots, machines, runs
+from muster.store import boots, runs
 from muster.store.boots import Boot
 from muster.store.engine import Store, Tx
 from muster.store.runs import Result, Run
@@ -37,17 +38,17 @@ def ingest(store: Store, policy: Policy, token: str, batch: Batch, now: datetime
     """Store a batch; raises Forbidden for a token that is not this, BadMessage for nonsense."""
     with store.write() as tx:
         boot = session(tx, token)
-        machines.lock(tx, runs.find(tx, boot.run_id or 0).machine_id)
-        run = runs.find(tx, boot.run_id or 0)
+        run = runs.find_locked(tx, boot.run_id or 0)
         fresh = [event for event in batch.events if event.seq > boot.acked_seq]
         if boot.ended_at is not None and fresh and run.state not in ("failed", "aborted"):
             raise Forbidden(f"events for boot {boot.id}, which has ended", status=403)
-        seq = _store(tx, policy, boot, run, fresh, now)
-        after = runs.find(tx, run.id)
+        taking = _Taking(tx, policy, boot, run, now)
+        seq = taking.take(fresh)
+        after = taking.run
         if run.state in runs.OPEN and after.state not in runs.OPEN:
             applying.apply(tx, policy, run.machine_id, now)
-        values = {"acked_seq": seq, "last_heard_at": now}
-        if boots.find(tx, boot.id).ended_at is None:
+        values = {"acked_seq": seq, "last_heard_at": now} | taking.of_boot
+        if values.get("ended_at", boot.ended_at) is None:
             values["deadline_at"] = run_verbs.silence(now, policy)
         boots.update(tx, boot.id, **values)
     aborted = after.state == "aborted"
@@ -58,8 +59,7 @@ def plan(store: Store, token: str, now: datetime) -> Plan:
     """What the session's run owes now; raises Forbidden."""
     with store.write() as tx:
         boot = session(tx, token)
-        machines.lock(tx, runs.find(tx, boot.run_id or 0).machine_id)
-        run = runs.find(tx, boot.run_id or 0)
+        run = runs.find_locked(tx, boot.run_id or 0)
         if boot.ended_at is not None:
             raise Forbidden(f"boot {boot.id} has ended", status=403)
         return run_verbs.next_plan(tx, boot, run, now)
@@ -83,42 +83,47 @@ def script(store: Store, token: str, sha256: str) -> bytes:
     return body
 
 
-def _store(tx: Tx, policy: Policy, boot: Boot, run: Run, fresh: list[Event], now: datetime) -> int:
-    """Apply what follows without a gap; the agent sends the rest again from there."""
-    seq = boot.acked_seq
-    taking = _Taking(tx, policy, boot, run, now)
-    for event in sorted(fresh, key=lambda event: event.seq):
-        if event.seq != seq + 1:
-            break
-        taking.apply(event)
-        seq = event.seq
-    taking.write()
-    return seq
-
-
 class _Taking:
-    """One batch. Its rows are written together: a batch of 12 scripts cost 150 statements apart."""
+    """One batch. Its rows are written together: a batch of 12 scripts cost 150 statements apart.
+
+    `run` is as it is then, `of_boot` what changes of the boot, which the caller writes.
+    """
 
     def __init__(self, tx: Tx, policy: Policy, boot: Boot, run: Run, now: datetime) -> None:
         self._tx = tx
+        self.run = run
+        self.of_boot: dict[str, Any] = {}
         self._boot = boot
-        self._run = run
         self._now = now
         self._most = policy.output_limit + RESULT_LIMIT + MARKER_SPACE
         self._owed: dict[int, Result] | None = None
         self._changed: set[int] = set()
         self._pieces: list[tuple[int, str, bytes]] = []
         self._marks: list[tuple[str, str]] = []
-        self._started_any = False
 
-    def apply(self, event: Event) -> None:
-        """Raises Forbidden for another run's result, BadMessage for what is no base64."""
+    def take(self, fresh: list[Event]) -> int:
+        """Apply what follows without a gap, and say up to where; the agent sends the rest again.
+
+        Raises Forbidden for another run's result, BadMessage for what is no base64.
+        """
+        seq = self._boot.acked_seq
+        for event in sorted(fresh, key=lambda event: event.seq):
+            if event.seq != seq + 1:
+                break
+            self._apply(event)
+            seq = event.seq
+        self._write()
+        return seq
+
+    def _apply(self, event: Event) -> None:
         if event.kind == "heartbeat":
             return
         if event.kind == "end":
-            self.write()
-            run_verbs.finish(self._tx, self._boot, self._run, self._now)
+            self._write()
+            owed = list(self._results().values())
+            self.run = run_verbs.finish(self._tx, self._boot, self.run, owed, self._now)
             self._owed = None
+            self.of_boot["ended_at"] = self._now
             return
         result = self._results().get(event.result)
         if result is None:
@@ -131,25 +136,21 @@ class _Taking:
         else:
             self._finished(result, event)
 
-    def write(self) -> None:
+    def _write(self) -> None:
         """What the batch changed so far."""
         self._write_pieces()
         runs.write_results(self._tx, [self._results()[number] for number in self._changed])
         boots.add_marks(self._tx, self._boot.id, self._now, Phase.SCRIPTS, self._marks, MARKS_LIMIT)
-        if self._started_any:
-            values = {"ended_at": None, "phase_at": self._now, "failure": ""}
-            boots.update(self._tx, self._boot.id, **values)
-        self._changed, self._marks, self._started_any = set(), [], False
+        self._changed, self._marks = set(), []
 
     def _write_pieces(self) -> None:
-        """Raw bytes first, always."""
         runs.append_output(self._tx, self._pieces)
         self._pieces = []
 
     def _results(self) -> dict[int, Result]:
         """As they are with this batch; the machine is locked, nobody else changes them."""
         if self._owed is None:
-            self._owed = {result.id: result for result in runs.results_of(self._tx, self._run.id)}
+            self._owed = {result.id: result for result in runs.results_of(self._tx, self.run.id)}
         return self._owed
 
     def _change(self, result: Result, **values: Any) -> None:
@@ -174,14 +175,14 @@ class _Taking:
         began = result.started_at or self._now
         self._change(result, state="running", started_at=began, attempts=result.attempts + 1)
         self._marks.append(("started", _called(result)))
-        self._started_any = True
+        self.of_boot |= {"ended_at": None, "phase_at": self._now, "failure": ""}
 
     def _finished(self, result: Result, event: Event) -> None:
         if result.state not in _MAY_CHANGE:
             # An agent killed between telling and noting that it told says it twice.
             return
-        self._write_pieces()
-        verdict = judge(self._tx, self._run, result, event, self._now)
+        said = partial(self._said, result)
+        verdict = judge(self._tx, self.run, result, event, said, self._now)
         self._change(
             result,
             state=verdict.state,
@@ -197,10 +198,18 @@ class _Taking:
         told = f"{_called(result)} {how}{': ' if verdict.reason else ''}{verdict.reason}"
         self._marks.append((status, told[:REASON_LIMIT]))
 
+    def _said(self, result: Result, stream: str) -> bytes:
+        """All that a script wrote there: often it is in this very batch."""
+        mine = [piece for piece in self._pieces if piece[0] == result.id]
+        if sum(len(data) for _, _, data in mine) == result.output_bytes:
+            return b"".join(data for _, name, data in mine if name == stream)
+        self._write_pieces()
+        return runs.output(self._tx, result.id, stream=stream)
+
     def _tell_others(self, result: Result, verdict: Verdict) -> None:
         read = verdict.state in ("passed", "degraded")
         aftermath.of_script(
-            self._tx, self._run.machine_id, result.name, verdict.tags, self._now,
+            self._tx, self.run.machine_id, result.name, verdict.tags, self._now,
             read=read, boot=self._boot.id,
         )  # fmt: skip
 

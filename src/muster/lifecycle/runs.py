@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Opens runs, hands them to the agent, ends them, and draws the conclusion for the machine."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -72,6 +73,7 @@ def welcome(tx: Tx, policy: Policy, boot: Boot, machine: Machine, now: datetime)
         machine=machine.name,
         mode=run.mode,  # type: ignore[arg-type]
         scripts=plan.items(tx, run.id),
+        bodies=plan.bodies(tx, run.id),
         heartbeat_s=policy.heartbeat_s,
         output_limit=policy.output_limit,
         after="stay" if run.options.get("enable_ssh") else "poweroff",
@@ -85,7 +87,7 @@ def next_plan(tx: Tx, boot: Boot, run: Run, now: datetime) -> Plan:
         if machine.state == State.COMMISSIONING:
             reason = "commissioning passed; the tests run"
             change_state(tx, machine, State.TESTING, now, reason=reason, boot=boot.id)
-    return Plan(plan.items(tx, run.id))
+    return Plan(plan.items(tx, run.id), plan.bodies(tx, run.id))
 
 
 def _run_for(tx: Tx, boot: Boot, machine: Machine, now: datetime) -> Run:
@@ -125,23 +127,24 @@ def _end_boots(tx: Tx, run: Run, now: datetime) -> None:
         boots.update(tx, old.id, ended_at=ended, deadline_at=None, token_hash=None)
 
 
-def close(tx: Tx, run: Run, now: datetime, *, state: str, reason: str, lost: str) -> None:
+def close(tx: Tx, run: Run, now: datetime, *, state: str, reason: str, lost: str) -> Run:
     """End a run; results still open become `lost` (a result state)."""
     runs.end_open_results(tx, run.id, state=lost, reason=reason, now=now)
-    runs.update(tx, run.id, state=state, reason=reason, ended_at=now, deadline_at=None)
+    values: dict[str, Any] = {"state": state, "reason": reason, "ended_at": now}
+    runs.update(tx, run.id, deadline_at=None, **values)
+    return replace(run, deadline_at=None, **values)
 
 
-def finish(tx: Tx, boot: Boot, run: Run, now: datetime) -> None:
+def finish(tx: Tx, boot: Boot, run: Run, results: list[Result], now: datetime) -> Run:
     """The agent said that this was all: conclude for the run, the boot and the machine."""
-    results = runs.results_of(tx, run.id)
     if run.state in runs.OPEN:
         reason = _verdict(run, results)
         state = "failed" if reason else _PASSED
-        close(tx, run, now, state=state, reason=reason or "every script passed", lost="lost")
-        conclude(tx, runs.find(tx, run.id), now, reason=reason, boot=boot.id)
-    final = runs.find(tx, run.id)
-    reach(tx, boot, Phase.END, now, detail=f"{final.mode} {final.state}: {final.reason}")
+        run = close(tx, run, now, state=state, reason=reason or "every script passed", lost="lost")
+        conclude(tx, run, now, reason=reason, boot=boot.id)
+    reach(tx, boot, Phase.END, now, detail=f"{run.mode} {run.state}: {run.reason}")
     boots.update(tx, boot.id, ended_at=now, deadline_at=None)
+    return run
 
 
 def conclude(tx: Tx, run: Run, now: datetime, *, reason: str, boot: str | None = None) -> None:

@@ -6,6 +6,7 @@ reason; it never makes a request fail or loses a report.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -30,27 +31,29 @@ EVIDENCE = "evidence"
 identifies the machine."""
 
 
-def read(tx: Tx, run: Run, result: Result, now: datetime) -> str:
+Said = Callable[[str], bytes]
+"""All that a script wrote to a stream: stdout, stderr or result."""
+
+
+def read(tx: Tx, run: Run, result: Result, said: Said, now: datetime) -> str:
     """Read a passed script's output; returns why it could not be read, or ""."""
     if result.name == RESOURCES:
-        return _resources(tx, run, result, now)
+        return _resources(tx, run, result, said("stdout"), now)
     if result.name not in READERS:
         return ""
     name, reader = READERS[result.name]
-    raw = runs.output(tx, result.id, stream="stdout")
     try:
-        told = reader(raw)
+        told = reader(said("stdout"))
     except Unreadable as error:
         return f"its output cannot be read: {error}"
-    before = findings.body(tx, run.machine_id, name)
+    before = findings.body(tx, run.machine_id, name) if name == "bmc" else None
     findings.put(tx, run.machine_id, name, told, result=result.id, now=now)
     if name == "bmc":
         bmc.claimed(tx, run, told, before, now)
     return ""
 
 
-def _resources(tx: Tx, run: Run, result: Result, now: datetime) -> str:
-    raw = runs.output(tx, result.id, stream="stdout")
+def _resources(tx: Tx, run: Run, result: Result, raw: bytes, now: datetime) -> str:
     try:
         document = read_document(raw)
         told, facts = _read(document)

@@ -108,21 +108,25 @@ def after_script(
     tx: Tx, machine: str, script: str, named: list[str] | None, now: datetime, *, read: bool
 ) -> None:
     """A script has ended: its own tags, and what hangs on its output when that was `read`."""
+    defines = read and any(script in kind.reads for kind in KINDS.values())
+    if named is None and not defines and not (read and script in (RESOURCES, VIRTUALITY)):
+        return
+    found = machines.find(tx, machine)
     if named is not None:
-        _by_script(tx, machines.find(tx, machine), script, named, now)
+        _by_script(tx, found, script, named, now)
     if not read:
         return
     if script == RESOURCES:
-        found = hardware.of(tx, [machine]).get(machine, {}).get(AUTOMATIC, {})
-        given = {(machine, tag): because for tag, because in found.items()}
-        _settle(tx, machines.find(tx, machine), "automatic", "", given, now)
+        own = hardware.of(tx, [machine]).get(machine, {}).get(AUTOMATIC, {})
+        given = {(machine, tag): because for tag, because in own.items()}
+        _settle(tx, found, "automatic", "", given, now)
     if script == VIRTUALITY:
         told = findings.body(tx, machine, "virtuality") or {}
         because = f"the hypervisor is {told.get('hypervisor')}"
         given = {(machine, "virtual"): because} if told.get("virtual") else {}
-        _settle(tx, machines.find(tx, machine), "automatic", script, given, now)
-    if any(script in kind.reads for kind in KINDS.values()):
-        reconsider(tx, machine, now)
+        _settle(tx, found, "automatic", script, given, now)
+    if defines:
+        _reconsider(tx, found, now)
 
 
 def _by_script(tx: Tx, machine: Machine, script: str, named: list[str], now: datetime) -> None:
@@ -138,15 +142,18 @@ def _by_script(tx: Tx, machine: Machine, script: str, named: list[str], now: dat
 
 def reconsider(tx: Tx, machine: str, now: datetime) -> None:
     """Try every definition on one machine; the caller has locked it."""
-    found = machines.find(tx, machine)
+    _reconsider(tx, machines.find(tx, machine), now)
+
+
+def _reconsider(tx: Tx, machine: Machine, now: datetime) -> None:
     given: dict[tuple[str, str], str] = {}
     for tag in tags.defined(tx):
         if tag.kind not in KINDS:
             continue
-        verdict = KINDS[tag.kind].evaluate(tx, tag.definition, [found])[machine]
+        verdict = KINDS[tag.kind].evaluate(tx, tag.definition, [machine])[machine.id]
         if verdict.holds:
-            given[machine, tag.name] = verdict.because
-    _settle(tx, found, "definition", "", given, now)
+            given[machine.id, tag.name] = verdict.because
+    _settle(tx, machine, "definition", "", given, now)
 
 
 def catch_up(store: Store, now: datetime) -> bool:

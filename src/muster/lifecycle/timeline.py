@@ -6,6 +6,7 @@ forge these lines, so nothing is decided by them.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from muster.lifecycle import secrets
 from muster.lifecycle.secrets import Forbidden
@@ -27,21 +28,27 @@ MARKS_LIMIT = 500
 
 
 def reach(
-    tx: Tx, boot: Boot, phase: Phase, now: datetime, *, status: str = "done", detail: str = ""
-) -> None:
-    """Write a mark; the deadline of what comes next starts here."""
+    tx: Tx, boot: Boot, phase: Phase, now: datetime, *, status: str = "done", detail: str = "",
+    **more: Any,
+) -> None:  # fmt: skip
+    """Write a mark; the deadline of what comes next starts here. `more` changes too of the boot."""
     if boots.count_marks(tx, boot.id) >= MARKS_LIMIT:
+        if more:
+            boots.update(tx, boot.id, **more)
         return
     boots.mark(tx, boot.id, now, phase, status, detail[:2048])
     if status == "failed":
-        boots.update(tx, boot.id, failure=f"{phase}: {detail}"[:2048])
+        boots.update(tx, boot.id, failure=f"{phase}: {detail}"[:2048], **more)
         return
-    wait = AFTER.get(phase if status == "done" else _before(phase))
-    deadline = now + timedelta(seconds=wait.seconds) if wait else None
-    values = {"phase_at": now, "deadline_at": deadline, "failure": ""}
+    values = {"phase_at": now, "deadline_at": _deadline(phase, now, status), "failure": ""}
     if status == "done" and (later(phase, Phase(boot.phase)) or phase == boot.phase):
         values["phase"] = phase
-    boots.update(tx, boot.id, ended_at=None, **values)
+    boots.update(tx, boot.id, **{"ended_at": None, **values, **more})
+
+
+def _deadline(phase: Phase, now: datetime, status: str = "done") -> datetime | None:
+    wait = AFTER.get(phase if status == "done" else _before(phase))
+    return now + timedelta(seconds=wait.seconds) if wait else None
 
 
 def _before(phase: Phase) -> Phase:
@@ -54,9 +61,9 @@ def begin(tx: Tx, now: datetime, *, mac: str, phase: Phase, detail: str) -> Boot
     """A new boot; what this MAC left unfinished ends here."""
     close_open(tx, now, mac=mac)
     boot = secrets.new_id(12)
-    boots.add(tx, boot, mac=mac, phase=phase, phase_at=now, started_at=now)
-    found = boots.find(tx, boot)
-    reach(tx, found, phase, now, detail=detail)
+    boots.add(tx, boot, mac=mac, phase=phase, phase_at=now, started_at=now,
+              deadline_at=_deadline(phase, now))  # fmt: skip
+    boots.mark(tx, boot, now, phase, "done", detail[:2048])
     return boots.find(tx, boot)
 
 

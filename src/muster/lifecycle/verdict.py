@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from muster.lifecycle import survey
+from muster.lifecycle.survey import Said
 from muster.scripts import outcome
 from muster.scripts.outcome import BadResult, ResultFile
-from muster.store import runs
 from muster.store.engine import Tx
 from muster.store.runs import Result, Run
 from muster.wire.events import Event
@@ -30,17 +30,18 @@ class Verdict:
     tags: list[str] | None = None
 
 
-def judge(tx: Tx, run: Run, result: Result, event: Event, now: datetime) -> Verdict:
+def judge(
+    tx: Tx, run: Run, result: Result, event: Event, said: Said, now: datetime
+) -> Verdict:  # fmt: skip
     """Never raises for what a script wrote: what cannot be read is a failed result."""
     if event.outcome in _ENDED_BADLY:
         return Verdict(event.outcome, event.reason)
-    raw = runs.output(tx, result.id, stream="result")
     try:
-        written = outcome.read(raw)
+        written = outcome.read(said("result"))
     except BadResult as error:
         return _worse(event, "failed", f"its result file cannot be used: {error}")
     verdict = replace(_of_file(result, event, written), tags=written.tags)
-    if verdict.state in ("passed", "degraded") and (why := survey.read(tx, run, result, now)):
+    if verdict.state in ("passed", "degraded") and (why := survey.read(tx, run, result, said, now)):
         return replace(verdict, state="failed", reason=why)
     return verdict
 

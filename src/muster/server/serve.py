@@ -8,11 +8,13 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
 import uvicorn
+import uvloop
 from litestar import Litestar
 
 from muster.boot import dhcp
@@ -54,7 +56,8 @@ class CannotStart(Exception):
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises CannotStart."""
     try:
-        asyncio.run(_serve(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
     except (BadSettings, CannotOpen, DhcpError, ImageError, KeyringError) as error:
         raise CannotStart(str(error)) from error
 
@@ -150,6 +153,7 @@ def open_keyring(settings: Settings, store: Store) -> Keyring:
 
 
 async def _serve(settings: Settings) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(24, "request"))
     sockets = [*_inherited_sockets(), _listen(settings.listen)]
     store = open_store(settings)
     keyring = open_keyring(settings, store)

@@ -54,18 +54,26 @@ class Mark:
     detail: str
 
 
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to answer it.
+_THIS: sa.BindParameter[Any] = sa.bindparam("this")
+_BY_ID = sa.select(boots).where(boots.c.id == _THIS)
+_BY_NONCE = sa.select(boots).where(boots.c.nonce_hash == _THIS).with_for_update()
+_BY_TOKEN = sa.select(boots).where(boots.c.token_hash == _THIS).with_for_update()
+_UPDATE = boots.update().where(boots.c.id == _THIS)
+_MARKS_OF = sa.select(sa.func.count()).select_from(marks).where(marks.c.boot_id == _THIS)
+
 _SHOWN = frozenset({"machine_id", "purpose", "phase", "ended_at", "failure", "run_id"})
 
 
 def add(tx: Tx, boot: str, **values: Any) -> None:
     """A new boot."""
-    tx.execute(boots.insert().values(id=boot, **values))
+    tx.execute(boots.insert(), {"id": boot, **values})
     tell(tx, "boot", boot)
 
 
 def update(tx: Tx, boot: str, **values: Any) -> None:
     """Change columns of one boot."""
-    tx.execute(boots.update().where(boots.c.id == boot).values(values))
+    tx.execute(_UPDATE, {"this": boot, **values})
     # A heartbeat is no news to anybody.
     if values.keys() & _SHOWN:
         tell(tx, "boot", boot)
@@ -73,7 +81,7 @@ def update(tx: Tx, boot: str, **values: Any) -> None:
 
 def find(tx: Tx, boot: str) -> Boot:
     """By id; raises Missing."""
-    found = to(Boot, tx.execute(sa.select(boots).where(boots.c.id == boot)).first())
+    found = to(Boot, tx.execute(_BY_ID, {"this": boot}).first())
     if found is None:
         raise Missing(f"no boot has the id {boot!r}")
     return found
@@ -81,14 +89,12 @@ def find(tx: Tx, boot: str) -> Boot:
 
 def by_nonce(tx: Tx, nonce_hash: str) -> Boot | None:
     """The boot that this nonce was made for; locked until the transaction ends."""
-    query = sa.select(boots).where(boots.c.nonce_hash == nonce_hash).with_for_update()
-    return to(Boot, tx.execute(query).first())
+    return to(Boot, tx.execute(_BY_NONCE, {"this": nonce_hash}).first())
 
 
 def by_token(tx: Tx, token_hash: str) -> Boot | None:
     """The boot that this session token was given to; locked until the transaction ends."""
-    query = sa.select(boots).where(boots.c.token_hash == token_hash).with_for_update()
-    return to(Boot, tx.execute(query).first())
+    return to(Boot, tx.execute(_BY_TOKEN, {"this": token_hash}).first())
 
 
 def open_for_mac(tx: Tx, mac: str, *, since: datetime) -> Boot | None:
@@ -151,9 +157,8 @@ def heard(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[datetime, datetime]]:
 
 def mark(tx: Tx, boot: str, at: datetime, phase: str, status: str, detail: str) -> None:
     """Add a line to the timeline."""
-    tx.execute(
-        marks.insert().values(boot_id=boot, at=at, phase=phase, status=status, detail=detail)
-    )
+    line = {"boot_id": boot, "at": at, "phase": phase, "status": status, "detail": detail}
+    tx.execute(marks.insert(), line)
     tell(tx, "boot", boot)
 
 
@@ -176,8 +181,7 @@ def last_mark(tx: Tx, boot: str) -> Mark | None:
 
 def count_marks(tx: Tx, boot: str) -> int:
     """How long a timeline is."""
-    query = sa.select(sa.func.count()).select_from(marks).where(marks.c.boot_id == boot)
-    return int(tx.execute(query).scalar_one())
+    return int(tx.execute(_MARKS_OF, {"this": boot}).scalar_one())
 
 
 def timeline(tx: Tx, ids: list[str]) -> dict[str, list[Mark]]:

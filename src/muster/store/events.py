@@ -37,11 +37,9 @@ def add(
     boot: str | None = None,
 ) -> None:
     """Write one event."""
-    inserted = tx.execute(
-        events.insert().values(
-            at=at, kind=kind, message=message, actor=actor, machine_id=machine, boot_id=boot
-        )
-    ).inserted_primary_key
+    line = {"at": at, "kind": kind, "message": message, "actor": actor, "machine_id": machine,
+            "boot_id": boot}  # fmt: skip
+    inserted = tx.execute(events.insert(), line).inserted_primary_key
     assert inserted is not None
     tell(tx, "event", inserted[0])
 

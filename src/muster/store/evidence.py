@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evidence on records beside MACs, and evidence that people called not identifying."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -65,29 +66,36 @@ def others_with(tx: Tx, machine: str, found: Mapping[str, Iterable[str]]) -> dic
     pairs = [(kind, value) for kind, values in found.items() for value in values]
     known = ignored(tx, pairs)
     shared: dict[Pair, list[str]] = {}
-    for kind, values in found.items():
-        table, value, where = _columns(kind)
-        query = sa.select(value, table).where(value.in_(list(values)), table != machine, *where)
-        for text, other in tx.execute(query.order_by(table)):
+    for query in _queries(found):
+        whose = query.selected_columns[2]
+        for kind, text, other in tx.execute(query.where(whose != machine).order_by(whose)):
             if (kind, text) not in known:
                 shared.setdefault((kind, text), []).append(other)
     return shared
 
 
-def _columns(
-    kind: str,
-) -> tuple[sa.Column[str], sa.Column[str], tuple[sa.ColumnElement[bool], ...]]:
-    """Machine and value of a kind, and what else has to hold."""
-    if kind == "mac":
-        return macs.c.machine_id, macs.c.mac, ()
-    if kind == "uuid":
-        return machines.c.id, machines.c.uuid, ()
-    return evidence.c.machine_id, evidence.c.value, (evidence.c.kind == kind,)
+def _queries(found: Mapping[str, Iterable[str]]) -> Iterator[sa.Select[Any]]:
+    """Kind, value and machine of what is there of `found`."""
+    for kind, whose, value in (
+        ("mac", macs.c.machine_id, macs.c.mac),
+        ("uuid", machines.c.id, machines.c.uuid),
+    ):
+        if kind in found:
+            yield sa.select(sa.literal(kind), value, whose).where(value.in_(list(found[kind])))
+    others = [
+        sa.and_(evidence.c.kind == kind, evidence.c.value.in_(list(values)))
+        for kind, values in found.items() if kind not in ("mac", "uuid")
+    ]  # fmt: skip
+    if others:
+        columns = (evidence.c.kind, evidence.c.value, evidence.c.machine_id)
+        yield sa.select(*columns).where(sa.or_(*others))
 
 
 def ignored(tx: Tx, pairs: Iterable[Pair]) -> dict[Pair, int]:
     """Those of `pairs` that are not identifying, by the number of the decision."""
     values = {value for _, value in pairs}
+    if not values:
+        return {}
     query = sa.select(ignored_evidence).where(ignored_evidence.c.value.in_(values))
     return {(row.kind, row.value): row.clash_id for row in tx.execute(query)}
 

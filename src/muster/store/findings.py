@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from muster.store.engine import Tx
 from muster.store.rows import all_to
@@ -23,12 +24,21 @@ class Finding:
     body: Any
 
 
+def _put(fresh: sqlite.Insert | postgresql.Insert) -> sa.Insert:
+    changed = {column: fresh.excluded[column] for column in ("result_id", "taken_at", "body")}
+    return fresh.on_conflict_do_update(index_elements=["machine_id", "name"], set_=changed)
+
+
+_PUT = {
+    "sqlite": _put(sqlite.insert(findings)),
+    "postgresql": _put(postgresql.insert(findings)),
+}
+
+
 def put(tx: Tx, machine: str, name: str, body: object, *, result: int, now: datetime) -> None:
     """Replace what was known; the caller has locked the machine."""
-    same = sa.and_(findings.c.machine_id == machine, findings.c.name == name)
-    values = {"result_id": result, "taken_at": now, "body": body}
-    if tx.execute(findings.update().where(same).values(values)).rowcount == 0:
-        tx.execute(findings.insert().values(machine_id=machine, name=name, **values))
+    row = {"machine_id": machine, "name": name, "result_id": result, "taken_at": now, "body": body}
+    tx.execute(_PUT[tx.dialect.name], row)
 
 
 def of_machine(tx: Tx, machine: str) -> list[Finding]:

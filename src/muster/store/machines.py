@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines and the MACs on their records."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from muster.machine.identity import Claim, Known
 from muster.machine.states import State
 from muster.machine.traits import OF_RECORD
+from muster.machine.traits import traits as traits_of
 from muster.store import traits
 from muster.store.engine import Conflict, Missing, Tx
 from muster.store.notices import tell
@@ -46,30 +47,39 @@ class Machine:
     seen_at: datetime | None = None
 
 
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to answer it.
+_THIS: sa.BindParameter[Any] = sa.bindparam("this")
+_FIND = sa.select(machines).where(sa.or_(machines.c.id == _THIS, machines.c.name == _THIS))
+_UPDATE = machines.update().where(machines.c.id == _THIS)
+_NAMED = sa.select(machines.c.id).where(machines.c.name == _THIS)
+
+
 def find(tx: Tx, reference: str) -> Machine:
     """By id, else by name; raises Missing."""
-    where = sa.or_(machines.c.id == reference, machines.c.name == reference)
-    found = to(Machine, tx.execute(sa.select(machines).where(where)).first())
+    found = to(Machine, tx.execute(_FIND, {"this": reference}).first())
     if found is None:
         raise Missing(f"no machine has the id or name {reference!r}")
     return found
 
 
-def lock(tx: Tx, machine: str) -> None:
+def lock(tx: Tx, machine: str) -> bool:
     """Other processes wait here until this transaction ends.
 
+    False where nothing was waited for: on SQLite a transaction that writes has the database.
     Who changes several rows takes them in this order: boot, machine, then run, results and goal.
     Otherwise PostgreSQL ends one of two transactions that wait for each other.
     """
+    if tx.dialect.name == "sqlite":
+        return False
     query = sa.select(machines.c.id).where(machines.c.id == machine)
     tx.execute(query.with_for_update(key_share=True))
+    return True
 
 
 def find_for_update(tx: Tx, reference: str) -> Machine:
     """As `find`, and locked."""
     machine = find(tx, reference)
-    lock(tx, machine.id)
-    return find(tx, machine.id)
+    return find(tx, machine.id) if lock(tx, machine.id) else machine
 
 
 def lock_all(tx: Tx, references: Sequence[str]) -> None:
@@ -127,8 +137,10 @@ def count_by_state(tx: Tx) -> dict[str, int]:
 
 def macs_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[str]]:
     """The MACs on the records of `ids`, sorted."""
-    query = sa.select(macs.c.machine_id, macs.c.mac).where(macs.c.machine_id.in_(ids))
     found: dict[str, list[str]] = {machine: [] for machine in ids}
+    if not ids:
+        return found
+    query = sa.select(macs.c.machine_id, macs.c.mac).where(macs.c.machine_id.in_(ids))
     for machine, mac in tx.execute(query.order_by(macs.c.mac)):
         found[machine].append(mac)
     return found
@@ -160,21 +172,22 @@ def of_bmc(tx: Tx, driver: str, bmc: str) -> list[Machine]:
     return all_to(Machine, tx.execute(sa.select(machines).where(where)))
 
 
-def add(tx: Tx, machine: Machine) -> None:
-    """A new record; raises Conflict when the name is taken."""
-    if tx.execute(sa.select(machines.c.id).where(machines.c.name == machine.name)).first():
+def add(tx: Tx, machine: Machine, named: Mapping[str, str] | None = None) -> None:
+    """A new record with its MACs as `learn_macs` puts them; raises Conflict for a taken name."""
+    if name_taken(tx, machine.name):
         raise Conflict(f"the name {machine.name!r} is taken by another machine")
     values = {c.name: getattr(machine, c.name) for c in columns(Machine, machines)}
     values["seen_at"] = machine.seen_at or machine.created_at
     values |= _sizes(machine.summary) | {"traits_version": traits.VERSION}
-    tx.execute(machines.insert().values(values))
-    traits.replace_record(tx, machine.id)
+    tx.execute(machines.insert(), values)
+    known = vars(machine) | {"macs": _put_macs(tx, machine.id, named or {})[0]}
+    traits.link(tx, ((machine.id, trait) for trait in traits_of(known, OF_RECORD)))
     tell(tx, "machine", machine.id)
 
 
 def name_taken(tx: Tx, name: str) -> bool:
     """True when a machine has this name."""
-    return tx.execute(sa.select(machines.c.id).where(machines.c.name == name)).first() is not None
+    return tx.execute(_NAMED, {"this": name}).first() is not None
 
 
 def learn_macs(tx: Tx, machine: str, named: dict[str, str]) -> list[str]:
@@ -182,17 +195,23 @@ def learn_macs(tx: Tx, machine: str, named: dict[str, str]) -> list[str]:
 
     Returns the MACs that were refused for that reason.
     """
+    fresh, refused = _put_macs(tx, machine, named)
+    if fresh:
+        traits.replace_record(tx, machine)
+    return refused
+
+
+def _put_macs(tx: Tx, machine: str, named: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Those that were on no record, and those that are on another one."""
+    if not named:
+        return [], []
     query = sa.select(macs.c.mac, macs.c.machine_id).where(macs.c.mac.in_(named))
     owner = {row.mac: row.machine_id for row in tx.execute(query)}
-    fresh = [
-        {"mac": mac, "machine_id": machine, "name": name}
-        for mac, name in named.items()
-        if mac not in owner
-    ]
+    fresh = [mac for mac in named if mac not in owner]
     if fresh:
-        tx.execute(macs.insert(), fresh)
-        traits.replace_record(tx, machine)
-    return sorted(mac for mac, who in owner.items() if who != machine)
+        rows = [{"mac": mac, "machine_id": machine, "name": named[mac]} for mac in fresh]
+        tx.execute(macs.insert(), rows)
+    return fresh, sorted(mac for mac, who in owner.items() if who != machine)
 
 
 def move_mac(tx: Tx, mac: str, source: str, target: str) -> bool:
@@ -214,7 +233,7 @@ def forget_macs(tx: Tx, machine: str, some_macs: Sequence[str]) -> None:
 def update(tx: Tx, machine: str, **values: Any) -> None:
     """Change columns of one record."""
     values |= _sizes(values.get("summary", {}))
-    tx.execute(machines.update().where(machines.c.id == machine).values(values))
+    tx.execute(_UPDATE, {"this": machine, **values})
     tell(tx, "machine", machine)
     if OF_RECORD & values.keys():
         traits.replace_record(tx, machine)

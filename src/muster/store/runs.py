@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs (one ordered set of scripts), their results and the raw output, compressed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 import zstandard
 
+from muster.store import machines as machine_rows
 from muster.store.engine import Missing, Tx
 from muster.store.notices import tell
 from muster.store.rows import all_to, to
@@ -23,6 +24,7 @@ from muster.store.schema import (
 )
 
 OPEN = ("pending", "running")
+_PENDING = {"state": "pending", "reason": "", "output_bytes": 0}
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,20 @@ class Result:
     suppressed: str
 
 
+# Made once: SQLAlchemy takes longer to put a statement together than SQLite to answer it.
+_THIS: sa.BindParameter[Any] = sa.bindparam("this")
+_BY_ID = sa.select(runs).where(runs.c.id == _THIS)
+_UPDATE = runs.update().where(runs.c.id == _THIS)
+_RESULTS_OF = sa.select(results).where(results.c.run_id == _THIS).order_by(results.c.position)
+_RAN = ("state", "reason", "values", "exit_status", "runtime_s", "started_at", "ended_at",
+        "attempts", "output_bytes")  # fmt: skip
+_UPDATE_RESULT = (
+    results.update()
+    .where(results.c.id == _THIS)
+    .values({name: sa.bindparam(f"new_{name}", type_=results.c[name].type) for name in _RAN})
+)
+
+
 @dataclass(frozen=True)
 class Measured:
     """A result with numbers, and whose it is; `machine` is a name."""
@@ -97,16 +113,22 @@ def add(tx: Tx, **values: Any) -> int:
 
 def update(tx: Tx, run: int, **values: Any) -> None:
     """Change columns of one run."""
-    tx.execute(runs.update().where(runs.c.id == run).values(values))
+    tx.execute(_UPDATE, {"this": run, **values})
     tell(tx, "run", run)
 
 
 def find(tx: Tx, run: int) -> Run:
     """By id; raises Missing."""
-    found = to(Run, tx.execute(sa.select(runs).where(runs.c.id == run)).first())
+    found = to(Run, tx.execute(_BY_ID, {"this": run}).first())
     if found is None:
         raise Missing(f"no run has the number {run}")
     return found
+
+
+def find_locked(tx: Tx, run: int) -> Run:
+    """As `find`, with its machine locked."""
+    found = find(tx, run)
+    return find(tx, run) if machine_rows.lock(tx, found.machine_id) else found
 
 
 def open_of(tx: Tx, machine: str) -> Run | None:
@@ -130,10 +152,16 @@ def overdue(tx: Tx, now: datetime) -> list[Run]:
 def add_result(tx: Tx, **values: Any) -> int:
     """A script that a run owes; returns its id."""
     tell(tx, "run", values["run_id"])
-    words = {"state": "pending", "reason": "", "output_bytes": 0} | values
-    inserted = tx.execute(results.insert().values(words)).inserted_primary_key
+    inserted = tx.execute(results.insert().values(_PENDING | values)).inserted_primary_key
     assert inserted is not None
     return int(inserted[0])
+
+
+def add_results(tx: Tx, run: int, owed: Sequence[dict[str, Any]]) -> None:
+    """Scripts that a run owes, with the same columns given for each, in one statement."""
+    tell(tx, "run", run)
+    if owed:
+        tx.execute(results.insert(), [_PENDING | values | {"run_id": run} for values in owed])
 
 
 def count_results(tx: Tx, run: int) -> int:
@@ -144,9 +172,16 @@ def count_results(tx: Tx, run: int) -> int:
 
 def keep_script(tx: Tx, sha256: str, body: bytes) -> None:
     """Keep the exact bytes that runs point to by hash."""
-    exists = sa.select(script_contents.c.sha256).where(script_contents.c.sha256 == sha256)
-    if tx.execute(exists).first() is None:
-        tx.execute(script_contents.insert().values(sha256=sha256, body=body))
+    keep_scripts(tx, {sha256: body})
+
+
+def keep_scripts(tx: Tx, bodies: Mapping[str, bytes]) -> None:
+    """As `keep_script`, by hash."""
+    query = sa.select(script_contents.c.sha256).where(script_contents.c.sha256.in_(bodies))
+    known = set(tx.execute(query).scalars())
+    fresh = [{"sha256": at, "body": body} for at, body in bodies.items() if at not in known]
+    if fresh:
+        tx.execute(script_contents.insert(), fresh)
 
 
 def content(tx: Tx, sha256: str) -> bytes:
@@ -156,6 +191,14 @@ def content(tx: Tx, sha256: str) -> bytes:
     if found is None:
         raise Missing(f"no script has the digest {sha256}")
     return found
+
+
+def open_bodies(tx: Tx, run: int, *, most: int) -> dict[str, bytes]:
+    """The scripts of results that have not ended, by hash, each of at most `most` bytes."""
+    owed = sa.select(results.c.sha256).where(results.c.run_id == run, results.c.state.in_(OPEN))
+    small = sa.func.length(script_contents.c.body) <= most
+    query = sa.select(script_contents).where(small, script_contents.c.sha256.in_(owed))
+    return {row.sha256: row.body for row in tx.execute(query.limit(64))}
 
 
 def script_for(tx: Tx, token_hash: str, sha256: str) -> bytes | None:
@@ -172,8 +215,7 @@ def script_for(tx: Tx, token_hash: str, sha256: str) -> bytes | None:
 
 def results_of(tx: Tx, run: int) -> list[Result]:
     """The results of a run in its order."""
-    query = sa.select(results).where(results.c.run_id == run).order_by(results.c.position)
-    return all_to(Result, tx.execute(query))
+    return all_to(Result, tx.execute(_RESULTS_OF, {"this": run}))
 
 
 def find_result(tx: Tx, result: int) -> Result:
@@ -241,15 +283,11 @@ def interrupted(tx: Tx, run: int) -> list[Result]:
 
 def write_results(tx: Tx, changed: Sequence[Result]) -> None:
     """What running them changed, of several at once."""
-    names = ("state", "reason", "values", "exit_status", "runtime_s", "started_at", "ended_at",
-             "attempts", "output_bytes")  # fmt: skip
     if not changed:
         return
-    update = results.update().where(results.c.id == sa.bindparam("this"))
-    values = {name: sa.bindparam(f"new_{name}", type_=results.c[name].type) for name in names}
-    rows = [{f"new_{name}": getattr(result, name) for name in names} | {"this": result.id}
+    rows = [{f"new_{name}": getattr(result, name) for name in _RAN} | {"this": result.id}
             for result in changed]  # fmt: skip
-    tx.execute(update.values(values), rows)
+    tx.execute(_UPDATE_RESULT, rows)
     for run in {result.run_id for result in changed}:
         tell(tx, "run", run)
 

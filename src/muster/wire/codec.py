@@ -10,6 +10,7 @@ JSON library calls it too.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -46,15 +47,20 @@ def check_limits(message: object) -> None:
 
     holds what a database refuses: NUL, half surrogate pairs, NaN and infinity.
     """
-    for field in dataclasses.fields(message):  # type: ignore[arg-type]
-        value = getattr(message, field.name)
-        most = field.metadata.get("most")
+    for name, most in _limits(type(message)):  # type: ignore[arg-type] # it is hashable
+        value = getattr(message, name)
         if most is not None and value is not None and len(value) > most:
-            raise ValueError(f"{field.name}: {len(value)} long, the limit is {most}")
+            raise ValueError(f"{name}: {len(value)} long, the limit is {most}")
         if isinstance(value, str) and _NO_TEXT.search(value):
-            raise ValueError(f"{field.name}: holds a NUL or half a surrogate pair")
+            raise ValueError(f"{name}: holds a NUL or half a surrogate pair")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{field.name}: must be a finite number")
+            raise ValueError(f"{name}: must be a finite number")
+
+
+@functools.cache
+def _limits(kind: type) -> tuple[tuple[str, int | None], ...]:
+    """Names of the fields, and how long each may be."""
+    return tuple((field.name, field.metadata.get("most")) for field in dataclasses.fields(kind))
 
 
 class Limited:

@@ -109,14 +109,21 @@ class ScriptItem(Limited):
 
 @dataclass(frozen=True)
 class Plan(Limited):
-    """The run as it stands now: what one script found may have added others."""
+    """The run as it stands now: what one script found may have added others.
+
+    `bodies`: small scripts in base64 by their sha256, which need not be fetched one by one.
+    """
 
     scripts: list[ScriptItem] = limited(most=4096, factory=list)
+    bodies: dict[str, str] = limited(most=4096, factory=dict)
 
 
 @dataclass(frozen=True)
 class Welcome(Limited):
-    """The server's answer: run these scripts, hold (ask again after `retry_s`), or denied."""
+    """The server's answer: run these scripts, hold (ask again after `retry_s`), or denied.
+
+    `bodies` as in Plan.
+    """
 
     decision: Literal["run", "hold", "denied"]
     reason: str = ""
@@ -125,6 +132,7 @@ class Welcome(Limited):
     machine: str = ""
     mode: Literal["enlist", "commission", "test", ""] = ""
     scripts: list[ScriptItem] = limited(most=4096, factory=list)
+    bodies: dict[str, str] = limited(most=4096, factory=dict)
     heartbeat_s: float = 10.0
     flush_s: float = 0.5
     output_limit: int = 10 * 1024 * 1024

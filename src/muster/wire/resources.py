@@ -10,6 +10,7 @@ import math
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass as record
+from functools import cache
 
 from muster.wire.extra import EXTRA_SCHEMA, Extra
 from muster.wire.hardware import API_VERSION, Cpu, Disk, Resources
@@ -205,15 +206,27 @@ def _shape(kind: type, value: object, path: str) -> object:
     if not isinstance(value, dict):
         raise BadDocument(path, f"must be an object, not {_kind_of(value)}")
     given: dict[str, object] = {}
-    for name, spec in fields_of(kind).items():
-        if "apart" in spec.metadata:
-            continue
-        key = spec.metadata.get("as", name)
+    for name, key, wanted, required in _members(kind):
         if key in value:
-            given[name] = _read(spec.type, value[key], f"{path}.{key}")
-        elif spec.required:
+            item = value[key]
+            # Most of a document: no path has to be written, as nothing can be wrong with it.
+            plain = type(item) is wanted and (
+                wanted is str or (isinstance(item, int) and 0 <= item <= NUMBER_LIMIT)
+            )
+            given[name] = item if plain else _read(wanted, item, f"{path}.{key}")
+        elif required:
             raise BadDocument(f"{path}.{name}", "is missing")
     return kind(**given)
+
+
+@cache
+def _members(kind: type) -> tuple[tuple[str, str, object, bool], ...]:
+    """Of each field that is read: its name, its key, its type, whether it must be there."""
+    return tuple(
+        (name, str(spec.metadata.get("as", name)), spec.type, spec.required)
+        for name, spec in fields_of(kind).items()
+        if "apart" not in spec.metadata
+    )
 
 
 def _scalar(kind: object, value: object, path: str) -> object:
