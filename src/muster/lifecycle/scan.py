@@ -16,6 +16,7 @@ from muster.lifecycle.hosts import Desk
 from muster.power import discovery, drivers, https, redfish, redfishtree
 from muster.power.discovery import Answer
 from muster.power.drivers import Known, PowerError
+from muster.power.redfishsession import signed_in
 from muster.store import events, machines
 from muster.store.engine import Tx
 from muster.wire.resources import BadDocument
@@ -101,7 +102,7 @@ async def _by_redfish(wanted: Wanted, answer: Answer) -> list[_Inventory]:
     }
     peer = https.peer_of(drivers.check("redfish", parameters))
     found = []
-    async with https.connect(peer, seconds=INVENTORY_S) as link, redfish.signed_in(link):
+    async with https.connect(peer, seconds=INVENTORY_S) as link, signed_in(link):
         for node, system in await redfish.systems_of(link):
             document = await redfishtree.document(link, system)
             found.append(_of_system(answer, {**parameters, "node_id": node}, document))

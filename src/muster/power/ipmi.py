@@ -10,10 +10,12 @@ option but the address goes through a file in memory (man 5 freeipmi.conf), neve
 
 import csv
 import re
+from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
-from muster.power import programs
-from muster.power.drivers import LOG_LINES, Known, LogLine, NoSuchBoot, Parameter, PowerError
+from muster.power import ipmiprompt, programs
+from muster.power.drivers import LOG_LINES, Known, LogLine, NoSuchBoot, Parameter, PowerError, Seen
+from muster.power.ipmiprompt import Login, NotTaken, Prompts
 from muster.power.programs import SECRET_FILE
 
 PARAMETERS = {
@@ -90,7 +92,45 @@ async def learn(parameters: dict[str, Any], _: Known) -> dict[str, str]:
 
 async def state(parameters: dict[str, Any]) -> str:
     """Get Chassis Status."""
-    said = await _ipmipower(parameters, "--stat")
+    return _state(parameters, await _ipmipower(parameters, "--stat"))
+
+
+class Poller:
+    """Get Chassis Status of many BMCs by few processes; close it."""
+
+    def __init__(self) -> None:
+        self._prompts = Prompts()
+
+    async def look(self, parameters: dict[str, Any]) -> Seen:
+        """As `state`, together with whoever asks at the same time."""
+        login = _login(parameters)
+        if login is None:
+            return Seen(await state(parameters))
+        try:
+            said = await self._prompts.state(login, parameters["power_address"])
+        except NotTaken:
+            return Seen(await state(parameters))
+        return Seen(_state(parameters, said))
+
+    async def close(self) -> None:
+        """Ends its processes."""
+        await self._prompts.close()
+
+
+def _login(parameters: dict[str, Any]) -> Login | None:
+    """None for those who are asked alone: one name that is not found would fail all of a group."""
+    user, password = (str(parameters.get(name) or "") for name in ("power_user", "power_pass"))
+    try:
+        IPv4Address(parameters["power_address"])
+    except AddressValueError:
+        return None
+    if not (ipmiprompt.takes(user) and ipmiprompt.takes(password)):
+        return None
+    shared = {**parameters, "power_user": "", "power_pass": ""}
+    return Login(configuration(shared), user, password)
+
+
+def _state(parameters: dict[str, Any], said: str) -> str:
     if said not in ("on", "off"):
         raise _failure(parameters, said)
     return said

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Redfish (DMTF DSP0266, DSP2046), over HTTPS with Basic authentication.
+"""Redfish (DMTF DSP0266, DSP2046), over HTTPS; what asks often does so in a session.
 
 Sends: `GET /redfish/v1/Systems/NODE_ID` to ask; `POST` to its `#ComputerSystem.Reset` with `On`
 or `ForceOff`, or the nearest type that the BMC offers (inline or behind @Redfish.ActionInfo);
@@ -11,7 +11,6 @@ the machine's UUID or serial number.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +24,8 @@ from muster.power.drivers import (
     PowerError,
     Seen,
 )
-from muster.power.https import Answer, Link, NotLetIn, NotThere
+from muster.power.https import Answer, Link, NotThere
+from muster.power.redfishsession import Sessions, signed_in
 
 PARAMETERS = {
     "power_address": Parameter("host, host:port or https:// URL of the BMC", required=True),
@@ -36,7 +36,6 @@ PARAMETERS = {
 }
 BMC = ("power_address",)
 
-_SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SYSTEMS = "/redfish/v1/Systems"
 _STATES = {"On": "on", "Off": "off"}
 _ON = ("On", "ForceOn", "PushPowerButton")
@@ -69,6 +68,21 @@ async def look(parameters: dict[str, Any]) -> Seen:
     """State and health with one request."""
     async with https.connect(https.peer_of(parameters)) as link:
         return seen(await _system(link, parameters))
+
+
+class Poller:
+    """State and health again and again, in a session that is kept where the BMC has sessions."""
+
+    def __init__(self) -> None:
+        self._sessions = Sessions()
+
+    async def look(self, parameters: dict[str, Any]) -> Seen:
+        """One request; two when the session is new."""
+        return seen(await self._sessions.get(https.peer_of(parameters), _path(parameters)))
+
+    async def close(self) -> None:
+        """Ends the sessions."""
+        await self._sessions.close()
 
 
 async def state(parameters: dict[str, Any]) -> str:
@@ -258,34 +272,6 @@ async def _offered(link: Link, action: dict[str, Any]) -> list[str]:
         if isinstance(parameter, dict) and parameter.get("Name") == "ResetType":
             return [str(value) for value in _list(parameter, "AllowableValues")]
     return []
-
-
-@asynccontextmanager
-async def signed_in(link: Link) -> AsyncIterator[None]:
-    """A session for what asks many times, closed at the end: BMCs have few, and check a password
-
-    slowly. Those without sessions are asked with the password. One question, as polls are, is
-    cheaper without: it would be three.
-    """
-    body = {"UserName": link.peer.user, "Password": link.peer.password}
-    try:
-        made = await link.send("POST", _SESSIONS, body)
-    except NotLetIn:
-        # Not a second time with the same password: BMCs lock accounts.
-        raise
-    except PowerError:
-        yield
-        return
-    headers = {name.lower(): value for name, value in made.headers.items()}
-    token, session = headers.get("x-auth-token"), made.body.get("@odata.id")
-    if token:
-        link.use_token(token)
-    try:
-        yield
-    finally:
-        with suppress(PowerError):
-            if token and isinstance(session, str):
-                await link.send("DELETE", session)
 
 
 async def systems_of(link: Link) -> list[tuple[str, dict[str, Any]]]:
