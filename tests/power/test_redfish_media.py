@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.power.redfish_bmc import SESSIONS, SYSTEM, RedfishBmc, says, serving
 
 from muster.power import ipmi, redfish
-from muster.power.drivers import LogLine, PowerError, check
+from muster.power.drivers import LogLine, LogSummary, PowerError, check
 
 MANAGER = "/redfish/v1/Managers/1"
 DRIVE = f"{MANAGER}/VirtualMedia/CD1"
@@ -100,6 +100,20 @@ def test_the_hardware_s_log_is_read_newest_first(whole: bool) -> None:
     ]
 
 
+def test_a_hardware_log_is_summed_up_by_its_count_its_room_and_its_newest_critical_line() -> None:
+    bmc = Shelf()
+    bmc.resources[f"{MANAGER}/LogServices/Sel"]["MaxNumberOfRecords"] = 500
+    entries = [
+        {"Created": f"2026-03-0{day}T00:00:00Z", "Severity": word, "Message": f"day {day}"}
+        for day, word in ((1, "Critical"), (3, "OK"), (2, "Critical"))
+    ]
+    bmc.resources[ENTRIES] = {"Members": entries, "Members@odata.count": 100}
+    newest = LogLine("2026-03-02T00:00:00Z", "Critical", "day 2")
+    assert use(bmc, redfish.sum_log) == LogSummary(100, 20, newest)
+    bmc.resources[ENTRIES] = {"Members": [], "Members@odata.count": "many"}
+    assert use(bmc, redfish.sum_log) == LogSummary(0, 0, None)
+
+
 def test_many_questions_are_asked_in_one_session_which_is_closed() -> None:
     bmc = Shelf()
     bmc.sessions = {}
@@ -139,3 +153,14 @@ def test_an_ipmi_log_is_read_newest_first() -> None:
 @given(st.text())
 def test_any_output_is_an_ipmi_log(output: str) -> None:
     assert all(isinstance(line, LogLine) for line in ipmi.read_log(output))
+
+
+@given(st.text(), st.text())
+def test_any_output_is_an_ipmi_log_s_summary_or_refused(count: str, free: str) -> None:
+    output = f"Number of log entries : {count}\nFree space remaining : {free} bytes\n"
+    try:
+        entries, full = ipmi.read_info(output)
+    except PowerError:
+        return
+    assert entries >= 0
+    assert full is None or 0 <= full <= 100

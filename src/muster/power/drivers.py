@@ -80,6 +80,15 @@ class LogLine:
     message: str
 
 
+@dataclass(frozen=True)
+class LogSummary:
+    """Lines in the log, how full it is where the BMC says so, the newest critical line."""
+
+    entries: int
+    full_percent: int | None = None
+    newest_critical: LogLine | None = None
+
+
 class Driver(Protocol):
     """The shape of a driver module. BMC: the parameters that name what is shared."""
 
@@ -135,6 +144,13 @@ class Logging(Protocol):
 
     async def log(self, parameters: dict[str, Any]) -> list[LogLine]:
         """The newest LOG_LINES, newest first."""
+
+
+class Summing(Protocol):
+    """A driver that can sum up the BMC's event log."""
+
+    async def sum_log(self, parameters: dict[str, Any]) -> LogSummary:
+        """Now; raises PowerError."""
 
 
 class Loading(Protocol):
@@ -199,6 +215,18 @@ def logging(name: str) -> Logging:
     if not hasattr(driver, "log"):
         raise PowerError(f"the power driver {name} has no event log", permanent=True)
     return cast("Logging", driver)
+
+
+def summing(driver: Driver) -> Summing:
+    """The driver; raises PowerError when it has no log."""
+    if not hasattr(driver, "sum_log"):
+        raise PowerError("this power driver has no event log", permanent=True)
+    return cast("Summing", driver)
+
+
+def newest_critical(lines: list[LogLine]) -> LogLine | None:
+    """Of lines that are newest first."""
+    return next((line for line in lines if line.severity.lower() == "critical"), None)
 
 
 def loading(name: str) -> Loading:

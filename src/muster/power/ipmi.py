@@ -14,7 +14,17 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
 from muster.power import ipmiprompt, programs
-from muster.power.drivers import LOG_LINES, Known, LogLine, NoSuchBoot, Parameter, PowerError, Seen
+from muster.power.drivers import (
+    LOG_LINES,
+    Known,
+    LogLine,
+    LogSummary,
+    NoSuchBoot,
+    Parameter,
+    PowerError,
+    Seen,
+    newest_critical,
+)
 from muster.power.ipmiprompt import Login, NotTaken, Prompts
 from muster.power.programs import SECRET_FILE
 
@@ -44,6 +54,8 @@ _SUITES = ("17", "3")
 _DEVICES = {"pxe": "PXE", "disk": "HARD-DRIVE", "cd": "CD-DVD"}
 _NO_SUITE = "cipher suite id unavailable"
 _BMC_ERROR = "bmc error"
+# IPMI v2.0, 32.1: every record of the SEL.
+_ENTRY_BYTES = 16
 _LIMITS_MS = {"session-timeout": 8000, "retransmission-timeout": 900}
 
 # FreeIPMI's words (libipmipower and ipmi-config), what they mean here, whether it stays so.
@@ -169,20 +181,50 @@ async def set_boot(parameters: dict[str, Any], device: str) -> None:
 
 async def log(parameters: dict[str, Any]) -> list[LogLine]:
     """The System Event Log, by ipmi-sel; without the sensors' names, which take a minute."""
-    ended = await programs.run(
-        "ipmi-sel",
-        *_where(parameters),
+    said = await _ipmi_sel(
+        parameters,
         f"--tail={LOG_LINES}",
         "--comma-separated-output",
         "--no-header-output",
         "--output-event-state",
         "--ignore-sdr-cache",
-        secret=configuration(parameters),
-        package="freeipmi-tools",
     )
+    return read_log(said)
+
+
+async def sum_log(parameters: dict[str, Any]) -> LogSummary:
+    """Get SEL Info, and the newest LOG_LINES entries."""
+    entries, full = read_info(await _ipmi_sel(parameters, "--info"))
+    newest = newest_critical(await log(parameters)) if entries else None
+    return LogSummary(entries, full, newest)
+
+
+def read_info(output: str) -> tuple[int, int | None]:
+    """What `ipmi-sel --info` prints: entries, and percent of the log that they take."""
+    said = {
+        name.strip(): words.split()
+        for name, _, words in (line.partition(":") for line in output.splitlines())
+    }
+    count, free = said.get("Number of log entries"), said.get("Free space remaining")
+    if not count or not _is_number(count[0]):
+        raise PowerError("ipmi-sel told no number of log entries")
+    used = int(count[0]) * _ENTRY_BYTES
+    if not free or not _is_number(free[0]) or not used + int(free[0]):
+        return int(count[0]), None
+    return int(count[0]), round(100 * used / (used + int(free[0])))
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= 9
+
+
+async def _ipmi_sel(parameters: dict[str, Any], *words: str) -> str:
+    secret = configuration(parameters)
+    where = _where(parameters)
+    ended = await programs.run("ipmi-sel", *where, *words, secret=secret, package="freeipmi-tools")
     if ended.status != 0:
         raise _failure(parameters, ended.output)
-    return read_log(ended.output)
+    return ended.output
 
 
 def read_log(output: str) -> list[LogLine]:

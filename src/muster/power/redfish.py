@@ -19,10 +19,12 @@ from muster.power.drivers import (
     LOG_LINES,
     Known,
     LogLine,
+    LogSummary,
     NoSuchBoot,
     Parameter,
     PowerError,
     Seen,
+    newest_critical,
 )
 from muster.power.https import Answer, Link, NotThere
 from muster.power.redfishsession import Sessions, signed_in
@@ -141,6 +143,19 @@ async def eject(parameters: dict[str, Any]) -> None:
 
 async def log(parameters: dict[str, Any]) -> list[LogLine]:
     """The newest lines of the hardware's log, newest first."""
+    return (await _hardware_log(parameters))[1]
+
+
+async def sum_log(parameters: dict[str, Any]) -> LogSummary:
+    """Of the hardware's log: how many entries, of MaxNumberOfRecords, and the newest critical."""
+    service, lines, count = await _hardware_log(parameters)
+    most = service.get("MaxNumberOfRecords")
+    full = min(100, round(100 * count / most)) if isinstance(most, int) and most > 0 else None
+    return LogSummary(count, full, newest_critical(lines))
+
+
+async def _hardware_log(parameters: dict[str, Any]) -> tuple[dict[str, Any], list[LogLine], int]:
+    """The log's service, its newest lines, newest first, and how many it has."""
     async with https.connect(https.peer_of(parameters)) as link, signed_in(link):
         system = await _system(link, parameters)
         services = [
@@ -151,9 +166,9 @@ async def log(parameters: dict[str, Any]) -> list[LogLine]:
         if not services:
             raise PowerError(f"{link.peer.url.host}: has no log of this system", permanent=True)
         chosen = min(services, key=_rank)
-        entries = await _entries(link, str(_object(chosen, "Entries").get("@odata.id")))
-    lines = [_line(entry) for entry in entries]
-    return sorted(lines, key=lambda line: line.at, reverse=True)[:LOG_LINES]
+        entries, count = await _entries(link, str(_object(chosen, "Entries").get("@odata.id")))
+    lines = sorted(map(_line, entries), key=lambda line: line.at, reverse=True)
+    return chosen, lines[:LOG_LINES], count
 
 
 def _rank(service: dict[str, Any]) -> tuple[bool, int]:
@@ -164,15 +179,21 @@ def _rank(service: dict[str, Any]) -> tuple[bool, int]:
     )
 
 
-async def _entries(link: Link, path: str) -> list[dict[str, Any]]:
-    """Whole ones where the collection has them; else the last ones are asked for one by one."""
-    members = [one for one in _list(await _there(link, path), "Members") if isinstance(one, dict)]
+async def _entries(link: Link, path: str) -> tuple[list[dict[str, Any]], int]:
+    """Whole ones where the collection has them; else the last ones are asked for one by one.
+
+    And how many the log has, which may be more than a page of it.
+    """
+    collection = await _there(link, path)
+    members = [one for one in _list(collection, "Members") if isinstance(one, dict)]
+    said = collection.get("Members@odata.count")
+    count = said if isinstance(said, int) and said >= len(members) else len(members)
     whole = [one for one in members if "Message" in one or "Created" in one]
     if whole or not members:
-        return whole
+        return whole, count
     ends = [*members[: _ENTRY_REQUESTS // 2], *members[-_ENTRY_REQUESTS // 2 :]]
     paths = dict.fromkeys(str(one.get("@odata.id")) for one in ends)
-    return [await _there(link, path) for path in paths]
+    return [await _there(link, path) for path in paths], count
 
 
 def _line(entry: dict[str, Any]) -> LogLine:
