@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiohttp import web
@@ -164,3 +165,39 @@ def test_any_output_is_an_ipmi_log_s_summary_or_refused(count: str, free: str) -
         return
     assert entries >= 0
     assert full is None or 0 <= full <= 100
+
+
+SAID = """\
+{guid}
+FRU Inventory Device: Default FRU Device (ID 00h)
+
+  FRU Chassis Serial Number: CH1
+  FRU Board Serial Number: B1
+  FRU Product Manufacturer Name: ACME
+  FRU Product Name: Rocket 2: the second
+  FRU Product Serial Number: SN4711
+
+FRU Inventory Device: PSU (ID 01h)
+  FRU Product Serial Number: PSU1
+"""
+SMBIOS = "0d1f9d4e-5d0a-4f93-9a7e-5a4f9d1e0001"
+
+
+@pytest.mark.parametrize("order", ["IPMI's", "RFC 4122's", "SMBIOS's"])
+def test_a_system_guid_is_read_in_whatever_order_the_bmc_keeps_it(order: str) -> None:
+    kept = {
+        "IPMI's": UUID(SMBIOS).bytes[::-1],
+        "RFC 4122's": UUID(SMBIOS).bytes,
+        "SMBIOS's": UUID(SMBIOS).bytes_le,
+    }[order]
+    # FreeIPMI prints the last byte first.
+    told = ipmi.read_identity(SAID.format(guid=UUID(bytes=kept[::-1])))
+    assert (told.uuid, told.vendor, told.product) == (SMBIOS, "ACME", "Rocket 2: the second")
+    assert (told.serial, told.chassis, told.board.serial) == ("SN4711", "CH1", "B1")
+
+
+@given(st.text())
+def test_any_output_is_an_ipmi_identity(output: str) -> None:
+    assert ipmi.read_identity(output).uuid == ""
+    fru = ipmi.read_identity("FRU Inventory Device: 0\n" + output)
+    assert len(fru.serial) <= 64

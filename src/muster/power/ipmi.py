@@ -2,7 +2,8 @@
 """IPMI over LAN (Intel IPMI v2.0), by FreeIPMI's ipmipower and ipmi-chassis-config.
 
 Sends Get Chassis Status, Chassis Control (power up, power down) and Set System Boot Options at
-privilege OPERATOR; Get SEL Entry by ipmi-sel. Cipher suite 17 (SHA-256), else 3 (SHA-1): which one
+privilege OPERATOR; Get SEL Info and Entry by ipmi-sel, Get System GUID by bmc-info, FRU 0 by
+ipmi-fru. Cipher suite 17 (SHA-256), else 3 (SHA-1): which one
 is tried once at the first contact, kept, and never lowered afterwards. Suites without integrity
 and encryption (0, 1, 2, 6, 7, 11, 15, 16) are no choice. A K_g, once set, is always used. Every
 option but the address goes through a file in memory (man 5 freeipmi.conf), never through arguments.
@@ -10,8 +11,11 @@ option but the address goes through a file in memory (man 5 freeipmi.conf), neve
 
 import csv
 import re
+from contextlib import suppress
+from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
+from uuid import RFC_4122, UUID
 
 from muster.power import ipmiprompt, programs
 from muster.power.drivers import (
@@ -56,6 +60,8 @@ _NO_SUITE = "cipher suite id unavailable"
 _BMC_ERROR = "bmc error"
 # IPMI v2.0, 32.1: every record of the SEL.
 _ENTRY_BYTES = 16
+_FRU_TEXT = 64
+_GUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _LIMITS_MS = {"session-timeout": 8000, "retransmission-timeout": 900}
 
 # FreeIPMI's words (libipmipower and ipmi-config), what they mean here, whether it stays so.
@@ -79,6 +85,27 @@ _MEANINGS = [
     ("invalid hostname", "the name is not found; check power_address and the name servers", True),
     ("could not resolve", "the name is not found; check power_address and the name servers", True),
 ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Board:
+    """The board's part of the FRU inventory."""
+
+    vendor: str = ""
+    product: str = ""
+    serial: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Of the machine, as its BMC tells it (FRU Information Storage Definition v1.0)."""
+
+    uuid: str = ""
+    vendor: str = ""
+    product: str = ""
+    serial: str = ""
+    chassis: str = ""
+    board: Board = field(default_factory=Board)
 
 
 class NoSuite(PowerError):
@@ -181,8 +208,9 @@ async def set_boot(parameters: dict[str, Any], device: str) -> None:
 
 async def log(parameters: dict[str, Any]) -> list[LogLine]:
     """The System Event Log, by ipmi-sel; without the sensors' names, which take a minute."""
-    said = await _ipmi_sel(
+    said = await _tool(
         parameters,
+        "ipmi-sel",
         f"--tail={LOG_LINES}",
         "--comma-separated-output",
         "--no-header-output",
@@ -194,9 +222,55 @@ async def log(parameters: dict[str, Any]) -> list[LogLine]:
 
 async def sum_log(parameters: dict[str, Any]) -> LogSummary:
     """Get SEL Info, and the newest LOG_LINES entries."""
-    entries, full = read_info(await _ipmi_sel(parameters, "--info"))
+    entries, full = read_info(await _tool(parameters, "ipmi-sel", "--info"))
     newest = newest_critical(await log(parameters)) if entries else None
     return LogSummary(entries, full, newest)
+
+
+async def identity(parameters: dict[str, Any]) -> Identity:
+    """Get System GUID and the FRU inventory of device 0; "" for what the BMC does not have."""
+    said: list[str] = []
+    for words in (("bmc-info", "--get-system-guid"), ("ipmi-fru", "--ignore-sdr-cache")):
+        with suppress(PowerError):
+            said.append(await _tool(parameters, *words))
+    return read_identity("\n".join(said))
+
+
+def read_identity(output: str) -> Identity:
+    """What bmc-info and ipmi-fru print, of the first FRU device."""
+    told: dict[str, str] = {}
+    guid = next(iter(re.findall(rf"(?m)^{_GUID}$", output)), "")
+    for line in output.partition("\nFRU Inventory Device")[2].splitlines()[1:]:
+        if line.startswith("FRU Inventory Device"):
+            break
+        name, _, words = line.strip().partition(": ")
+        clean = "".join(c for c in words if c.isprintable()).strip()[:_FRU_TEXT]
+        told.setdefault(name.removeprefix("FRU "), clean)
+    return Identity(
+        uuid=_system_uuid(guid) if guid else "",
+        vendor=told.get("Product Manufacturer Name", ""),
+        product=told.get("Product Name", ""),
+        serial=told.get("Product Serial Number", ""),
+        chassis=told.get("Chassis Serial Number", ""),
+        board=Board(
+            told.get("Board Manufacturer", ""),
+            told.get("Board Product Name", ""),
+            told.get("Board Serial Number", ""),
+        ),
+    )
+
+
+def _system_uuid(guid: str) -> str:
+    """As SMBIOS has it: BMCs store it in one of three orders (ipmitool knows them, too).
+
+    FreeIPMI prints the order of IPMI, 20.8: last byte first. A UUID says by its version and variant
+    whether it is read so; where two orders are likely, identity.match takes either.
+    """
+    last_first = UUID(guid)
+    as_stored = UUID(bytes=last_first.bytes[::-1])
+    orders = (last_first, as_stored, UUID(bytes_le=as_stored.bytes))
+    likely = (one for one in orders if one.variant == RFC_4122 and one.version in range(1, 6))
+    return str(next(likely, last_first))
 
 
 def read_info(output: str) -> tuple[int, int | None]:
@@ -218,10 +292,10 @@ def _is_number(word: str) -> bool:
     return word.isascii() and word.isdigit() and len(word) <= 9
 
 
-async def _ipmi_sel(parameters: dict[str, Any], *words: str) -> str:
+async def _tool(parameters: dict[str, Any], name: str, *words: str) -> str:
     secret = configuration(parameters)
     where = _where(parameters)
-    ended = await programs.run("ipmi-sel", *where, *words, secret=secret, package="freeipmi-tools")
+    ended = await programs.run(name, *where, *words, secret=secret, package="freeipmi-tools")
     if ended.status != 0:
         raise _failure(parameters, ended.output)
     return ended.output
