@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from tests.api.desk import Desk, story
 from tests.power.certificates import Authority
-from tests.power.ipmi_bmc import IpmiBmc, listen
+from tests.power.ipmi_bmc import IpmiBmc, fru, listen
 from tests.power.redfish_bmc import SESSIONS, SYSTEM, RedfishBmc, serving
 from tests.power.test_redfishtree import MACHINE, PARTS, grown
 
@@ -147,6 +148,28 @@ def test_a_bmc_without_uuid_and_macs_is_known_by_its_serial_number(desk: Desk, r
     # The desk's machines have the serial number S1.
     assert desk.enlist(uuid=UUID, mac=MAC)["machine"] == "s1"
     assert desk.get("/machines/s1")["macs"] == [MAC]
+
+
+def test_a_machine_behind_an_ipmi_bmc_is_known_by_its_guid_and_serial_number(
+    desk: Desk, row: Row
+) -> None:
+    row.ipmi.guid = uuid.UUID(UUID).bytes[::-1]
+    row.ipmi.fru = fru(["CHP", "CH1"], ["ACME", "X11", "B1"], ["ACME", "R2", "", "", "SN4711"])
+    (two,) = row.scan(desk, ranges=["127.9.0.2"], power_user="admin", power_pass=SECRET)
+    assert [taken["machine"] for taken in two["machines"]] == ["sn4711"], two
+    machine = desk.get("/machines/sn4711")
+    assert (machine["uuid"], machine["vendor"], machine["product"]) == (UUID, "ACME", "R2")
+    assert desk.get("/machines", params={"filter": "memory < 1GiB"})["items"] == []
+    welcome = desk.enlist(uuid=UUID, mac=MAC)
+    assert welcome["machine"] == "sn4711"
+    document = b'{"api_version": "1.0", "resources": {"system": {"serial": "OTHER"}}}'
+    desk.events(welcome["token"], story(welcome, document=document))
+    bodies = {one["name"]: one["body"] for one in desk.get("/machines/sn4711/findings")}
+    assert bodies["out-of-band-differences"] == [
+        {"what": "serial number", "inside": "OTHER", "outside": "SN4711"}
+    ]
+    board = bodies["out-of-band"]["resources"]["system"]["motherboard"]
+    assert board == {"vendor": "ACME", "product": "X11", "serial": "B1"}
 
 
 def test_a_wrong_password_takes_nothing_in_and_says_so(desk: Desk, row: Row) -> None:

@@ -253,6 +253,26 @@ def test_a_running_run_is_not_failed_by_the_switch(rack: Rack, switch: Switch) -
         assert runs.find(tx, run).state == "running"
 
 
+def test_no_power_is_cut_for_a_boot_that_is_refused(
+    rack: Rack, switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def check_boot(_: dict, device: str) -> None:
+        asked.append(device)
+        raise drivers.PowerError("a container has no firmware", permanent=True)
+
+    monkeypatch.setattr(fake, "check_boot", check_boot, raising=False)
+    commission.start(rack.store, rack.policy, switch.name, Options(), actor="ada", now=rack.now())
+    failed = work(rack, switch)
+    assert (failed.status, failed.detail) == ("failed", "a container has no firmware")
+    assert (switch.changes, asked) == ([], ["network"])
+    told = f"power cycle of {switch.name}: a container has no firmware"
+    assert rack.told("power.failed") == [told]
+    with rack.store.read() as tx:
+        assert machines.find(tx, switch.name).state == State.FAILED_COMMISSIONING
+
+
 def test_a_machine_without_a_driver_is_told_to_a_person(rack: Rack) -> None:
     machine = rack.arrive()[1].machine
     for goal in ("on", "off", "cycle"):

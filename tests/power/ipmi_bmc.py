@@ -60,6 +60,7 @@ class IpmiBmc:
     heard: list[tuple[int, int, bytes]] = field(default_factory=list)
     used: list[int] = field(default_factory=list)
     guid: bytes = bytes(range(16))
+    fru: bytes = b""
     sessions: dict[bytes, Session] = field(default_factory=dict)
 
     def answer(self, packet: bytes) -> bytes | None:
@@ -180,6 +181,8 @@ class IpmiBmc:
 
     def _do(self, network_function: int, command: int, data: bytes) -> tuple[int, bytes]:
         self.heard.append((network_function, command, data))
+        if (told := self._identity(network_function, command, data)) is not None:
+            return 0, told
         if network_function == 0x06:
             return 0, data[:1] if command == 0x3B else b""
         if self.code:
@@ -193,6 +196,17 @@ class IpmiBmc:
         if command == 0x09:
             return 0, bytes([1, data[0]]) + (self.boot_flags or bytes(5))
         return 0, b""
+
+    def _identity(self, network_function: int, command: int, data: bytes) -> bytes | None:
+        if (network_function, command) == (0x06, 0x37):  # Get System GUID
+            return self.guid
+        if (network_function, command) == (0x0A, 0x10) and self.fru:  # Get FRU Inventory Area Info
+            return struct.pack("<HB", len(self.fru), 0)
+        if (network_function, command) == (0x0A, 0x11) and self.fru:  # Read FRU Data
+            offset, count = struct.unpack_from("<HB", data, 1)
+            piece = self.fru[offset : offset + count]
+            return bytes([len(piece)]) + piece
+        return None
 
 
 class Listener(asyncio.DatagramProtocol):
@@ -222,3 +236,20 @@ async def listen(bmc: IpmiBmc, host: str = "127.0.0.1", port: int = 0) -> asynci
         lambda: Listener(bmc), local_addr=(host, port)
     )
     return transport
+
+
+def fru(chassis: list[str], board: list[str], product: list[str]) -> bytes:
+    """A FRU inventory (IPMI Platform Management FRU Information Storage Definition v1.0)."""
+    areas = [_area(chassis, b"\x01\x00\x17"), _area(board, b"\x01\x00\x19\0\0\0")]
+    areas.append(_area(product, b"\x01\x00\x19"))
+    first, second = 1 + len(areas[0]) // 8, 1 + (len(areas[0]) + len(areas[1])) // 8
+    head = bytes([1, 0, 1, first, second, 0, 0])
+    return head + bytes([-sum(head) & 0xFF]) + b"".join(areas)
+
+
+def _area(fields: list[str], head: bytes) -> bytes:
+    texts = b"".join(bytes([0xC0 | len(text)]) + text.encode() for text in fields)
+    body = bytearray(head + texts + b"\xc1")
+    body += bytes(-(len(body) + 1) % 8)
+    body[1] = (len(body) + 1) // 8
+    return bytes(body) + bytes([-sum(body) & 0xFF])

@@ -39,8 +39,10 @@ def test_every_module_of_the_room_is_a_driver_that_can_be_loaded() -> None:
         "discovery",
         "drivers",
         "https",
+        "ipmiprompt",
         "lxdhosts",
         "programs",
+        "redfishsession",
         "redfishtree",
     } == set(NAMES)
 

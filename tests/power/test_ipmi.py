@@ -291,3 +291,5 @@ def test_the_log_of_openipmi_s_simulator_is_read(ipmi_sim: str) -> None:
     (line,) = asyncio.run(ipmi.log(check("ipmi", given | {"cipher_suite_id": "3"})))
     event = "Temperature: Upper Critical - going high ; Sensor Reading = 50h ; Threshold = 46h"
     assert (line.severity, line.message) == ("Critical", event)
+    summary = asyncio.run(ipmi.sum_log(check("ipmi", given | {"cipher_suite_id": "3"})))
+    assert (summary.entries, summary.full_percent, summary.newest_critical) == (1, 1, line)

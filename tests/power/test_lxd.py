@@ -107,6 +107,7 @@ def test_the_boot_order_of_nics_and_disks_is_taken_by_lxd(
 def test_a_container_has_no_firmware_to_boot_from_the_network(c1: dict[str, str]) -> None:
     asyncio.run(lxd.set_boot(c1, "disk"))
     told, permanent = refusal(lxd.set_boot(c1, "pxe"))
+    assert refusal(lxd.check_boot(c1, "network")) == (told, permanent)
     assert told == (
         "c1 is a container, which has no firmware to boot from the network; only virtual machines"
         " can be commissioned"

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiohttp import web
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tests.power.redfish_bmc import SESSIONS, SYSTEM, RedfishBmc, says, serving
 
 from muster.power import ipmi, redfish
-from muster.power.drivers import LogLine, PowerError, check
+from muster.power.drivers import LogLine, LogSummary, PowerError, check
 
 MANAGER = "/redfish/v1/Managers/1"
 DRIVE = f"{MANAGER}/VirtualMedia/CD1"
@@ -100,6 +101,20 @@ def test_the_hardware_s_log_is_read_newest_first(whole: bool) -> None:
     ]
 
 
+def test_a_hardware_log_is_summed_up_by_its_count_its_room_and_its_newest_critical_line() -> None:
+    bmc = Shelf()
+    bmc.resources[f"{MANAGER}/LogServices/Sel"]["MaxNumberOfRecords"] = 500
+    entries = [
+        {"Created": f"2026-03-0{day}T00:00:00Z", "Severity": word, "Message": f"day {day}"}
+        for day, word in ((1, "Critical"), (3, "OK"), (2, "Critical"))
+    ]
+    bmc.resources[ENTRIES] = {"Members": entries, "Members@odata.count": 100}
+    newest = LogLine("2026-03-02T00:00:00Z", "Critical", "day 2")
+    assert use(bmc, redfish.sum_log) == LogSummary(100, 20, newest)
+    bmc.resources[ENTRIES] = {"Members": [], "Members@odata.count": "many"}
+    assert use(bmc, redfish.sum_log) == LogSummary(0, 0, None)
+
+
 def test_many_questions_are_asked_in_one_session_which_is_closed() -> None:
     bmc = Shelf()
     bmc.sessions = {}
@@ -139,3 +154,50 @@ def test_an_ipmi_log_is_read_newest_first() -> None:
 @given(st.text())
 def test_any_output_is_an_ipmi_log(output: str) -> None:
     assert all(isinstance(line, LogLine) for line in ipmi.read_log(output))
+
+
+@given(st.text(), st.text())
+def test_any_output_is_an_ipmi_log_s_summary_or_refused(count: str, free: str) -> None:
+    output = f"Number of log entries : {count}\nFree space remaining : {free} bytes\n"
+    try:
+        entries, full = ipmi.read_info(output)
+    except PowerError:
+        return
+    assert entries >= 0
+    assert full is None or 0 <= full <= 100
+
+
+SAID = """\
+{guid}
+FRU Inventory Device: Default FRU Device (ID 00h)
+
+  FRU Chassis Serial Number: CH1
+  FRU Board Serial Number: B1
+  FRU Product Manufacturer Name: ACME
+  FRU Product Name: Rocket 2: the second
+  FRU Product Serial Number: SN4711
+
+FRU Inventory Device: PSU (ID 01h)
+  FRU Product Serial Number: PSU1
+"""
+SMBIOS = "0d1f9d4e-5d0a-4f93-9a7e-5a4f9d1e0001"
+
+
+@pytest.mark.parametrize("order", ["IPMI's", "RFC 4122's", "SMBIOS's"])
+def test_a_system_guid_is_read_in_whatever_order_the_bmc_keeps_it(order: str) -> None:
+    kept = {
+        "IPMI's": UUID(SMBIOS).bytes[::-1],
+        "RFC 4122's": UUID(SMBIOS).bytes,
+        "SMBIOS's": UUID(SMBIOS).bytes_le,
+    }[order]
+    # FreeIPMI prints the last byte first.
+    told = ipmi.read_identity(SAID.format(guid=UUID(bytes=kept[::-1])))
+    assert (told.uuid, told.vendor, told.product) == (SMBIOS, "ACME", "Rocket 2: the second")
+    assert (told.serial, told.chassis, told.board.serial) == ("SN4711", "CH1", "B1")
+
+
+@given(st.text())
+def test_any_output_is_an_ipmi_identity(output: str) -> None:
+    assert ipmi.read_identity(output).uuid == ""
+    fru = ipmi.read_identity("FRU Inventory Device: 0\n" + output)
+    assert len(fru.serial) <= 64

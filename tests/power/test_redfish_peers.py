@@ -18,7 +18,7 @@ import pytest
 import sushy
 import sushy.auth
 
-from muster.power import https, redfish, redfishtree
+from muster.power import https, redfish, redfishsession, redfishtree
 from muster.power.drivers import Known, LogLine, PowerError, check
 from muster.wire.resources import read_document, summary
 
@@ -203,6 +203,9 @@ def test_every_recorded_bmc_s_log_and_virtual_drive_are_found(tree: tuple[str, T
         given = parameters(url)
         given |= await redfish.learn(given, Known())
         lines = await redfish.log(given)
+        summary = await redfish.sum_log(given)
+        assert summary.entries >= min(len(lines), 1)
+        assert summary.newest_critical in (None, *lines)
         try:
             await redfish.insert(given, "http://10.0.0.1/a.iso")
         except PowerError as error:
@@ -214,7 +217,7 @@ def test_every_recorded_bmc_s_log_and_virtual_drive_are_found(tree: tuple[str, T
     assert all(isinstance(line.message, str) for line in lines)
     if refused:
         assert refused.endswith("has no virtual drive for CDs; it may need a licence")
-        assert server.heard == []
+        assert {path for _, path, _ in server.heard} == {redfishsession.PATH}
     else:
         sent = [(path, body) for method, path, body in server.heard if "InsertMedia" in path]
         assert [body["Image"] for _, body in sent] == ["http://10.0.0.1/a.iso"]

@@ -11,10 +11,11 @@ from litestar.params import QueryParameter
 from muster.api.access import role
 from muster.api.machines import PATH, Reference, machine_shown
 from muster.api.shapes import MachineShown, shown
-from muster.lifecycle import adding, power, switches
+from muster.lifecycle import adding, bmclogs, power, switches
+from muster.lifecycle.bmclogs import BmcLog
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
-from muster.store import goals, machines, power_states
+from muster.store import findings, goals, machines, power_states
 from muster.store.engine import Store
 from muster.store.people import User
 from muster.store.power_states import PowerState
@@ -54,6 +55,7 @@ class PowerShown:
     """`secrets` are the names of those that are set; their values are never shown.
 
     `state`: on, off or unknown, as seen at `seen_at`; `error` says why it cannot be seen now.
+    `log` sums up the BMC's event log, at most some hours old.
     """
 
     driver: str
@@ -63,6 +65,7 @@ class PowerShown:
     health: str
     seen_at: datetime | None
     error: str
+    log: BmcLog | None
     wanted: GoalShown | None
 
 
@@ -144,6 +147,7 @@ def _shown(store: Store, keyring: Keyring, reference: str) -> PowerShown:
         machine = machines.find(tx, reference)
         goal = goals.find(tx, machine.id)
         seen = power_states.find(tx, machine.id) or PowerState(machine.id)
+        log = findings.body(tx, machine.id, bmclogs.FINDING)
     return PowerShown(
         machine.power_driver,
         machine.power_parameters,
@@ -152,6 +156,7 @@ def _shown(store: Store, keyring: Keyring, reference: str) -> PowerShown:
         seen.health,
         seen.seen_at,
         seen.error,
+        BmcLog(**log) if log else None,
         shown(GoalShown, goal) if goal else None,
     )
 

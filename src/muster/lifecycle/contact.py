@@ -9,7 +9,7 @@ from datetime import datetime
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.switches import parameters_of
 from muster.power import drivers
-from muster.power.drivers import Driver, Known, PowerError, Seen
+from muster.power.drivers import Driver, Known, Poller, PowerError, Seen
 from muster.store import events, machines
 from muster.store.engine import Store
 from muster.store.machines import Machine
@@ -28,6 +28,26 @@ class Contact:
     async def look(self) -> Seen:
         """State and health; raises PowerError."""
         return await drivers.look(self.driver, self.parameters)
+
+
+class Pollers:
+    """Looks for those who look again and again; what drivers keep for that is closed here."""
+
+    def __init__(self) -> None:
+        self._open: dict[Driver, Poller] = {}
+
+    async def look(self, reached: Contact) -> Seen:
+        """As Contact.look; raises PowerError."""
+        driver = reached.driver
+        poller = self._open.get(driver) or drivers.poller(driver)
+        if poller is None:
+            return await reached.look()
+        return await self._open.setdefault(driver, poller).look(reached.parameters)
+
+    async def close(self) -> None:
+        """What the drivers keep."""
+        await asyncio.gather(*(poller.close() for poller in self._open.values()))
+        self._open.clear()
 
 
 async def reach(

@@ -32,6 +32,9 @@ def keep(tx: Tx, machine: str, document: dict[str, Any], now: datetime) -> None:
     findings.put(tx, machine, VIEW, document, result=_NO_RESULT, now=now)
     newest = versions.some(tx, machine, limit=1)
     if not newest:
+        if not outside.resources.memory.total and not outside.resources.cpu.total:
+            # Who it is (IPMI) and not what it has: a list would show 0 GiB.
+            return
         values = {"source": VIEW, **asdict(told)}
         machines.update(tx, machine, summary=values, updated_at=now)
         hardware.keep(tx, machine, facts)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from muster.lifecycle import contact
+from muster.lifecycle.contact import Pollers
 from muster.lifecycle.keyring import KeyringError
 from muster.lifecycle.power import STEP, TICK_S, Switchboard
 from muster.power.drivers import PowerError, Seen
@@ -46,22 +47,24 @@ class Look:
 async def work(board: Switchboard) -> None:
     """Poll until cancelled; a dead BMC delays no live one."""
     running: set[asyncio.Task[Look]] = set()
+    pollers = Pollers()
     try:
         while True:
             done = {task for task in running if task.done()}
             running -= done
             try:
-                running |= await _turn(board, done, free=AT_ONCE - len(running))
+                running |= await _turn(board, pollers, done, free=AT_ONCE - len(running))
             except Exception as error:  # The database may be away for a while.
                 log.error("polling cannot go on now", exc_info=error)
             await asyncio.sleep(TICK_S)
     finally:
         for task in running:
             task.cancel()
+        await pollers.close()
 
 
 async def _turn(
-    board: Switchboard, done: set[asyncio.Task[Look]], *, free: int
+    board: Switchboard, pollers: Pollers, done: set[asyncio.Task[Look]], *, free: int
 ) -> set[asyncio.Task[Look]]:
     looks = []
     for task in done:
@@ -70,15 +73,19 @@ async def _turn(
         else:
             looks.append(task.result())
     due = await asyncio.to_thread(_exchange, board, looks, free)
-    return {asyncio.create_task(_look(board, state, machine)) for state, machine in due}
+    return {asyncio.create_task(_look(board, pollers, state, machine)) for state, machine in due}
 
 
 async def sweep(board: Switchboard) -> int:
     """One look at everything that is due, to the end; returns how many there were."""
-    begun = await _turn(board, set(), free=AT_ONCE)
-    if begun:
-        await asyncio.wait(begun)
-        await asyncio.to_thread(_exchange, board, [task.result() for task in begun], 0)
+    pollers = Pollers()
+    try:
+        begun = await _turn(board, pollers, set(), free=AT_ONCE)
+        if begun:
+            await asyncio.wait(begun)
+            await asyncio.to_thread(_exchange, board, [task.result() for task in begun], 0)
+    finally:
+        await pollers.close()
     return len(begun)
 
 
@@ -96,11 +103,11 @@ def _exchange(board: Switchboard, looks: list[Look], free: int) -> list[tuple[Po
         return power_states.claim_due(tx, now=now, lease=LEASE, limit=free) if free > 0 else []
 
 
-async def _look(board: Switchboard, state: PowerState, machine: Machine) -> Look:
+async def _look(board: Switchboard, pollers: Pollers, state: PowerState, machine: Machine) -> Look:
     try:
         async with asyncio.timeout(STEP.total_seconds()):
             reached = await contact.reach(board.store, board.keyring, machine, board.clock)
-            return Look(state, machine, await reached.look())
+            return Look(state, machine, await pollers.look(reached))
     except KeyringError as error:
         return Look(state, machine, None, str(error), permanent=True)
     except TimeoutError:

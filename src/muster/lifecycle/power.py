@@ -208,6 +208,9 @@ async def _advance(board: Switchboard, due: Due, reached: Contact) -> dict[str, 
     if not await asyncio.to_thread(_still_held, board, due, now):
         raise PowerError("this step took too long; another server goes on with it")
     verb = "on" if goal.goal == "on" else "off"
+    if goal.boot_device and verb == "off" and goal.sent_at is None:
+        # No power is cut for a boot that will be refused.
+        await drivers.check_boot(reached.driver, reached.parameters, goal.boot_device)
     note = await _switch(reached, goal, verb)
     if drivers.blind(reached.driver):
         return {"status": "reached", "detail": f"{verb} was sent; nobody can see whether it worked"}

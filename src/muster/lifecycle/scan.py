@@ -7,15 +7,17 @@ nowhere else. Nothing is switched.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from muster.lifecycle import adopt, outside
 from muster.lifecycle.adopt import Found, Taken
 from muster.lifecycle.hosts import Desk
-from muster.power import discovery, drivers, https, redfish, redfishtree
+from muster.power import discovery, drivers, https, ipmi, redfish, redfishtree
 from muster.power.discovery import Answer
 from muster.power.drivers import Known, PowerError
+from muster.power.ipmi import Identity
+from muster.power.redfishsession import signed_in
 from muster.store import events, machines
 from muster.store.engine import Tx
 from muster.wire.resources import BadDocument
@@ -101,7 +103,7 @@ async def _by_redfish(wanted: Wanted, answer: Answer) -> list[_Inventory]:
     }
     peer = https.peer_of(drivers.check("redfish", parameters))
     found = []
-    async with https.connect(peer, seconds=INVENTORY_S) as link, redfish.signed_in(link):
+    async with https.connect(peer, seconds=INVENTORY_S) as link, signed_in(link):
         for node, system in await redfish.systems_of(link):
             document = await redfishtree.document(link, system)
             found.append(_of_system(answer, {**parameters, "node_id": node}, document))
@@ -144,13 +146,33 @@ async def _by_ipmi(wanted: Wanted, answer: Answer) -> list[_Inventory]:
         # Also shows that the password is right.
         parameters |= await learner.learn(parameters, Known())
     await driver.state(parameters)
+    told = await ipmi.identity(parameters)
     found = Found(
-        name=f"bmc-{answer.address}",
+        name=told.serial or f"bmc-{answer.address}",
         origin=f"behind the BMC at {answer.address}",
         driver="ipmi",
         parameters=parameters,
+        uuid=told.uuid,
+        serial=told.serial,
+        vendor=told.vendor,
+        product=told.product,
     )
-    return [_Inventory(found, None)]
+    return [_Inventory(found, _identity_only(told))]
+
+
+def _identity_only(told: Identity) -> dict[str, Any] | None:
+    """A document of who the machine is and nothing that it has; None when its BMC knows nothing."""
+    if told == Identity():
+        return None
+    system = asdict(told)
+    system["motherboard"] = system.pop("board")
+    system["chassis"] = {"serial": system.pop("chassis")}
+    return {
+        "api_version": "1.0",
+        "environment": {"server": "ipmi", "source": "out-of-band"},
+        "resources": {"system": {**system, "type": "physical"}},
+        "missing": [],
+    }
 
 
 def _take(tx: Tx, desk: Desk, inventory: _Inventory) -> Taken:

@@ -3,9 +3,9 @@
 
 `state(parameters) -> "on" | "off" | "unknown"`, `on(parameters)`, `off(parameters)`; each ends by
 itself within 30 s and raises PowerError. Functions, not classes: after labgrid's power backends.
-A driver may also have `set_boot(parameters, device)`, `learn(parameters, known)` and
-`look(parameters) -> Seen`. Modules outside this package are found by the entry point group
-`muster.power`: name = module.
+A driver may also have `set_boot(parameters, device)`, `learn(parameters, known)`,
+`look(parameters) -> Seen`, `log(parameters)` and a class `Poller`. Modules outside this package are
+found by the entry point group `muster.power`: name = module.
 """
 
 import importlib
@@ -80,6 +80,15 @@ class LogLine:
     message: str
 
 
+@dataclass(frozen=True)
+class LogSummary:
+    """Lines in the log, how full it is where the BMC says so, the newest critical line."""
+
+    entries: int
+    full_percent: int | None = None
+    newest_critical: LogLine | None = None
+
+
 class Driver(Protocol):
     """The shape of a driver module. BMC: the parameters that name what is shared."""
 
@@ -106,6 +115,13 @@ class Booting(Protocol):
         """
 
 
+class Cautious(Protocol):
+    """A driver that can say beforehand what a machine can never boot from."""
+
+    async def check_boot(self, parameters: dict[str, Any], device: str) -> None:
+        """Raises PowerError, permanent, before any power is cut for it; changes nothing."""
+
+
 class Looking(Protocol):
     """A driver that sees more than the state with one question."""
 
@@ -113,11 +129,28 @@ class Looking(Protocol):
         """State and health now."""
 
 
+class Poller(Protocol):
+    """Looks at many BMCs of one driver with less effort than one by one; closed at the end."""
+
+    async def look(self, parameters: dict[str, Any]) -> Seen:
+        """As `Looking.look`; raises PowerError."""
+
+    async def close(self) -> None:
+        """Ends what it keeps: processes, sessions."""
+
+
 class Logging(Protocol):
     """A driver that can read the BMC's event log."""
 
     async def log(self, parameters: dict[str, Any]) -> list[LogLine]:
         """The newest LOG_LINES, newest first."""
+
+
+class Summing(Protocol):
+    """A driver that can sum up the BMC's event log."""
+
+    async def sum_log(self, parameters: dict[str, Any]) -> LogSummary:
+        """Now; raises PowerError."""
 
 
 class Loading(Protocol):
@@ -170,12 +203,30 @@ def booting(driver: Driver) -> Booting | None:
     return cast("Booting", driver) if hasattr(driver, "set_boot") else None
 
 
+async def check_boot(driver: Driver, parameters: dict[str, Any], device: str) -> None:
+    """Raises PowerError when the driver knows that the machine cannot boot so."""
+    if hasattr(driver, "check_boot"):
+        await cast("Cautious", driver).check_boot(parameters, device)
+
+
 def logging(name: str) -> Logging:
     """The driver; raises PowerError when it has no log."""
     driver = load(name)
     if not hasattr(driver, "log"):
         raise PowerError(f"the power driver {name} has no event log", permanent=True)
     return cast("Logging", driver)
+
+
+def summing(driver: Driver) -> Summing:
+    """The driver; raises PowerError when it has no log."""
+    if not hasattr(driver, "sum_log"):
+        raise PowerError("this power driver has no event log", permanent=True)
+    return cast("Summing", driver)
+
+
+def newest_critical(lines: list[LogLine]) -> LogLine | None:
+    """Of lines that are newest first."""
+    return next((line for line in lines if line.severity.lower() == "critical"), None)
 
 
 def loading(name: str) -> Loading:
@@ -202,6 +253,11 @@ async def look(driver: Driver, parameters: dict[str, Any]) -> Seen:
     if hasattr(driver, "look"):
         return await cast("Looking", driver).look(parameters)
     return Seen(await driver.state(parameters))
+
+
+def poller(driver: Driver) -> Poller | None:
+    """A new one when the driver has a class `Poller`."""
+    return cast("Poller", driver.Poller()) if hasattr(driver, "Poller") else None
 
 
 def check(name: str, parameters: dict[str, str]) -> dict[str, str]:

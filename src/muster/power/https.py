@@ -149,6 +149,11 @@ class Link:
         self._session.headers.pop("Authorization", None)
         self._session.headers["X-Auth-Token"] = token
 
+    def use_password(self) -> None:
+        """From now on the password again."""
+        self._session.headers.pop("X-Auth-Token", None)
+        self._session.headers["Authorization"] = _basic(self.peer)
+
     async def _once(
         self, method: str, url: URL, body: object, headers: dict[str, str] | None
     ) -> tuple[int, dict[str, str], bytes]:
@@ -196,9 +201,7 @@ async def connect(
     peer: Peer, refusal: Refusal = _said_no, *, seconds: float = ALL_S
 ) -> AsyncIterator[Link]:
     """A link; everything done with it ends within `seconds`."""
-    headers = {}
-    if peer.user:
-        headers["Authorization"] = aiohttp.encode_basic_auth(peer.user, peer.password)
+    headers = {"Authorization": _basic(peer)} if peer.user else {}
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=ANSWER_S)
     try:
         async with (
@@ -215,6 +218,10 @@ async def connect(
     except TimeoutError as error:
         late = f"{peer.url.host}: not done within {seconds:g} s; is the BMC overloaded?"
         raise PowerError(late) from error
+
+
+def _basic(peer: Peer) -> str:
+    return aiohttp.encode_basic_auth(peer.user, peer.password)
 
 
 async def fingerprint(peer: Peer) -> str:

@@ -2,7 +2,8 @@
 """IPMI over LAN (Intel IPMI v2.0), by FreeIPMI's ipmipower and ipmi-chassis-config.
 
 Sends Get Chassis Status, Chassis Control (power up, power down) and Set System Boot Options at
-privilege OPERATOR; Get SEL Entry by ipmi-sel. Cipher suite 17 (SHA-256), else 3 (SHA-1): which one
+privilege OPERATOR; Get SEL Info and Entry by ipmi-sel, Get System GUID by bmc-info, FRU 0 by
+ipmi-fru. Cipher suite 17 (SHA-256), else 3 (SHA-1): which one
 is tried once at the first contact, kept, and never lowered afterwards. Suites without integrity
 and encryption (0, 1, 2, 6, 7, 11, 15, 16) are no choice. A K_g, once set, is always used. Every
 option but the address goes through a file in memory (man 5 freeipmi.conf), never through arguments.
@@ -10,10 +11,25 @@ option but the address goes through a file in memory (man 5 freeipmi.conf), neve
 
 import csv
 import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
 from typing import Any
+from uuid import RFC_4122, UUID
 
-from muster.power import programs
-from muster.power.drivers import LOG_LINES, Known, LogLine, NoSuchBoot, Parameter, PowerError
+from muster.power import ipmiprompt, programs
+from muster.power.drivers import (
+    LOG_LINES,
+    Known,
+    LogLine,
+    LogSummary,
+    NoSuchBoot,
+    Parameter,
+    PowerError,
+    Seen,
+    newest_critical,
+)
+from muster.power.ipmiprompt import Login, NotTaken, Prompts
 from muster.power.programs import SECRET_FILE
 
 PARAMETERS = {
@@ -42,6 +58,10 @@ _SUITES = ("17", "3")
 _DEVICES = {"pxe": "PXE", "disk": "HARD-DRIVE", "cd": "CD-DVD"}
 _NO_SUITE = "cipher suite id unavailable"
 _BMC_ERROR = "bmc error"
+# IPMI v2.0, 32.1: every record of the SEL.
+_ENTRY_BYTES = 16
+_FRU_TEXT = 64
+_GUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _LIMITS_MS = {"session-timeout": 8000, "retransmission-timeout": 900}
 
 # FreeIPMI's words (libipmipower and ipmi-config), what they mean here, whether it stays so.
@@ -67,6 +87,27 @@ _MEANINGS = [
 ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Board:
+    """The board's part of the FRU inventory."""
+
+    vendor: str = ""
+    product: str = ""
+    serial: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Of the machine, as its BMC tells it (FRU Information Storage Definition v1.0)."""
+
+    uuid: str = ""
+    vendor: str = ""
+    product: str = ""
+    serial: str = ""
+    chassis: str = ""
+    board: Board = field(default_factory=Board)
+
+
 class NoSuite(PowerError):
     """The BMC does not take the cipher suite."""
 
@@ -90,7 +131,45 @@ async def learn(parameters: dict[str, Any], _: Known) -> dict[str, str]:
 
 async def state(parameters: dict[str, Any]) -> str:
     """Get Chassis Status."""
-    said = await _ipmipower(parameters, "--stat")
+    return _state(parameters, await _ipmipower(parameters, "--stat"))
+
+
+class Poller:
+    """Get Chassis Status of many BMCs by few processes; close it."""
+
+    def __init__(self) -> None:
+        self._prompts = Prompts()
+
+    async def look(self, parameters: dict[str, Any]) -> Seen:
+        """As `state`, together with whoever asks at the same time."""
+        login = _login(parameters)
+        if login is None:
+            return Seen(await state(parameters))
+        try:
+            said = await self._prompts.state(login, parameters["power_address"])
+        except NotTaken:
+            return Seen(await state(parameters))
+        return Seen(_state(parameters, said))
+
+    async def close(self) -> None:
+        """Ends its processes."""
+        await self._prompts.close()
+
+
+def _login(parameters: dict[str, Any]) -> Login | None:
+    """None for those who are asked alone: one name that is not found would fail all of a group."""
+    user, password = (str(parameters.get(name) or "") for name in ("power_user", "power_pass"))
+    try:
+        IPv4Address(parameters["power_address"])
+    except AddressValueError:
+        return None
+    if not (ipmiprompt.takes(user) and ipmiprompt.takes(password)):
+        return None
+    shared = {**parameters, "power_user": "", "power_pass": ""}
+    return Login(configuration(shared), user, password)
+
+
+def _state(parameters: dict[str, Any], said: str) -> str:
     if said not in ("on", "off"):
         raise _failure(parameters, said)
     return said
@@ -129,20 +208,97 @@ async def set_boot(parameters: dict[str, Any], device: str) -> None:
 
 async def log(parameters: dict[str, Any]) -> list[LogLine]:
     """The System Event Log, by ipmi-sel; without the sensors' names, which take a minute."""
-    ended = await programs.run(
+    said = await _tool(
+        parameters,
         "ipmi-sel",
-        *_where(parameters),
         f"--tail={LOG_LINES}",
         "--comma-separated-output",
         "--no-header-output",
         "--output-event-state",
         "--ignore-sdr-cache",
-        secret=configuration(parameters),
-        package="freeipmi-tools",
     )
+    return read_log(said)
+
+
+async def sum_log(parameters: dict[str, Any]) -> LogSummary:
+    """Get SEL Info, and the newest LOG_LINES entries."""
+    entries, full = read_info(await _tool(parameters, "ipmi-sel", "--info"))
+    newest = newest_critical(await log(parameters)) if entries else None
+    return LogSummary(entries, full, newest)
+
+
+async def identity(parameters: dict[str, Any]) -> Identity:
+    """Get System GUID and the FRU inventory of device 0; "" for what the BMC does not have."""
+    said: list[str] = []
+    for words in (("bmc-info", "--get-system-guid"), ("ipmi-fru", "--ignore-sdr-cache")):
+        with suppress(PowerError):
+            said.append(await _tool(parameters, *words))
+    return read_identity("\n".join(said))
+
+
+def read_identity(output: str) -> Identity:
+    """What bmc-info and ipmi-fru print, of the first FRU device."""
+    told: dict[str, str] = {}
+    guid = next(iter(re.findall(rf"(?m)^{_GUID}$", output)), "")
+    for line in output.partition("\nFRU Inventory Device")[2].splitlines()[1:]:
+        if line.startswith("FRU Inventory Device"):
+            break
+        name, _, words = line.strip().partition(": ")
+        clean = "".join(c for c in words if c.isprintable()).strip()[:_FRU_TEXT]
+        told.setdefault(name.removeprefix("FRU "), clean)
+    return Identity(
+        uuid=_system_uuid(guid) if guid else "",
+        vendor=told.get("Product Manufacturer Name", ""),
+        product=told.get("Product Name", ""),
+        serial=told.get("Product Serial Number", ""),
+        chassis=told.get("Chassis Serial Number", ""),
+        board=Board(
+            told.get("Board Manufacturer", ""),
+            told.get("Board Product Name", ""),
+            told.get("Board Serial Number", ""),
+        ),
+    )
+
+
+def _system_uuid(guid: str) -> str:
+    """As SMBIOS has it: BMCs store it in one of three orders (ipmitool knows them, too).
+
+    FreeIPMI prints the order of IPMI, 20.8: last byte first. A UUID says by its version and variant
+    whether it is read so; where two orders are likely, identity.match takes either.
+    """
+    last_first = UUID(guid)
+    as_stored = UUID(bytes=last_first.bytes[::-1])
+    orders = (last_first, as_stored, UUID(bytes_le=as_stored.bytes))
+    likely = (one for one in orders if one.variant == RFC_4122 and one.version in range(1, 6))
+    return str(next(likely, last_first))
+
+
+def read_info(output: str) -> tuple[int, int | None]:
+    """What `ipmi-sel --info` prints: entries, and percent of the log that they take."""
+    said = {
+        name.strip(): words.split()
+        for name, _, words in (line.partition(":") for line in output.splitlines())
+    }
+    count, free = said.get("Number of log entries"), said.get("Free space remaining")
+    if not count or not _is_number(count[0]):
+        raise PowerError("ipmi-sel told no number of log entries")
+    used = int(count[0]) * _ENTRY_BYTES
+    if not free or not _is_number(free[0]) or not used + int(free[0]):
+        return int(count[0]), None
+    return int(count[0]), round(100 * used / (used + int(free[0])))
+
+
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= 9
+
+
+async def _tool(parameters: dict[str, Any], name: str, *words: str) -> str:
+    secret = configuration(parameters)
+    where = _where(parameters)
+    ended = await programs.run(name, *where, *words, secret=secret, package="freeipmi-tools")
     if ended.status != 0:
         raise _failure(parameters, ended.output)
-    return read_log(ended.output)
+    return ended.output
 
 
 def read_log(output: str) -> list[LogLine]:

@@ -107,20 +107,32 @@ async def off(parameters: dict[str, Any]) -> None:
 
 async def set_boot(parameters: dict[str, Any], device: str) -> None:
     """NICs before disks (pxe, http) or disks before NICs; it stays so until it is set again."""
-    if device == "cd":
-        raise NoSuchBoot("a virtual machine of LXD has no CD drive; add one as a disk, on the host")
     async with talking(parameters) as link:
-        instance = _object((await link.get(path_of(parameters))).body, "metadata")
-        if instance.get("type") == "container":
-            if device == "disk":
-                return
-            raise PowerError(
-                f"{parameters['instance_name']} is a container, which has no firmware to boot from"
-                " the network; only virtual machines can be commissioned",
-                permanent=True,
-            )
-        body = {"devices": boot_devices(instance, device)}
-        await act(link, "PATCH", path_of(parameters), body)
+        instance = await _bootable(link, parameters, device)
+        if instance.get("type") != "container":
+            body = {"devices": boot_devices(instance, device)}
+            await act(link, "PATCH", path_of(parameters), body)
+
+
+async def check_boot(parameters: dict[str, Any], device: str) -> None:
+    """Containers boot from their disk only, and nothing boots from a CD."""
+    async with talking(parameters) as link:
+        await _bootable(link, parameters, device)
+
+
+async def _bootable(link: Link, parameters: dict[str, Any], device: str) -> dict[str, Any]:
+    """The instance; raises PowerError when it can never boot so."""
+    if device == "cd":
+        why = "a virtual machine of LXD has no CD drive; add one as a disk, on the host"
+        raise NoSuchBoot(why, permanent=True)
+    instance = _object((await link.get(path_of(parameters))).body, "metadata")
+    if instance.get("type") == "container" and device != "disk":
+        raise PowerError(
+            f"{parameters['instance_name']} is a container, which has no firmware to boot from"
+            " the network; only virtual machines can be commissioned",
+            permanent=True,
+        )
+    return instance
 
 
 def boot_devices(instance: dict[str, Any], device: str) -> dict[str, dict[str, str]]:

@@ -7,7 +7,7 @@ when the server is killed. The program opens /dev/fd/N, which nobody else can.
 
 import asyncio
 import os
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from dataclasses import dataclass
 
 from muster.power.drivers import PowerError
@@ -36,24 +36,9 @@ async def run(
 
     Raises PowerError when it is not installed (`package` has it) or takes longer.
     """
-    number = os.memfd_create("secret", os.MFD_CLOEXEC)
-    try:
-        os.write(number, secret.encode())
-        os.lseek(number, 0, os.SEEK_SET)
-        words = [word.replace(SECRET_FILE, f"/dev/fd/{number}") for word in argv]
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            pass_fds=[number],
-            env={"PATH": PATH, "LC_ALL": "C", **(environment or {})},
-        )
-    except FileNotFoundError as error:
-        missing = f"{argv[0]} is not installed on the server: apt-get install {package}"
-        raise PowerError(missing, permanent=True) from error
-    finally:
-        os.close(number)
+    process = await start(
+        *argv, package=package, secret=secret, stdin=DEVNULL, environment=environment
+    )
     try:
         async with asyncio.timeout(seconds):
             output, _ = await process.communicate()
@@ -67,3 +52,31 @@ async def run(
     text = output[:_OUTPUT_LIMIT].decode(errors="replace")
     assert process.returncode is not None
     return Ended(process.returncode, text)
+
+
+async def start(
+    *argv: str,
+    package: str,
+    secret: str = "",
+    stdin: int,
+    environment: dict[str, str] | None = None,
+) -> Process:
+    """Begin it, with `secret` as in `run`; the caller ends it. Raises PowerError."""
+    number = os.memfd_create("secret", os.MFD_CLOEXEC)
+    try:
+        os.write(number, secret.encode())
+        os.lseek(number, 0, os.SEEK_SET)
+        words = [word.replace(SECRET_FILE, f"/dev/fd/{number}") for word in argv]
+        return await asyncio.create_subprocess_exec(
+            *words,
+            stdin=stdin,
+            stdout=PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=[number],
+            env={"PATH": PATH, "LC_ALL": "C", **(environment or {})},
+        )
+    except FileNotFoundError as error:
+        missing = f"{argv[0]} is not installed on the server: apt-get install {package}"
+        raise PowerError(missing, permanent=True) from error
+    finally:
+        os.close(number)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Redfish (DMTF DSP0266, DSP2046), over HTTPS with Basic authentication.
+"""Redfish (DMTF DSP0266, DSP2046), over HTTPS; what asks often does so in a session.
 
 Sends: `GET /redfish/v1/Systems/NODE_ID` to ask; `POST` to its `#ComputerSystem.Reset` with `On`
 or `ForceOff`, or the nearest type that the BMC offers (inline or behind @Redfish.ActionInfo);
@@ -11,7 +11,6 @@ the machine's UUID or serial number.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -20,12 +19,15 @@ from muster.power.drivers import (
     LOG_LINES,
     Known,
     LogLine,
+    LogSummary,
     NoSuchBoot,
     Parameter,
     PowerError,
     Seen,
+    newest_critical,
 )
-from muster.power.https import Answer, Link, NotLetIn, NotThere
+from muster.power.https import Answer, Link, NotThere
+from muster.power.redfishsession import Sessions, signed_in
 
 PARAMETERS = {
     "power_address": Parameter("host, host:port or https:// URL of the BMC", required=True),
@@ -36,7 +38,6 @@ PARAMETERS = {
 }
 BMC = ("power_address",)
 
-_SESSIONS = "/redfish/v1/SessionService/Sessions"
 _SYSTEMS = "/redfish/v1/Systems"
 _STATES = {"On": "on", "Off": "off"}
 _ON = ("On", "ForceOn", "PushPowerButton")
@@ -69,6 +70,21 @@ async def look(parameters: dict[str, Any]) -> Seen:
     """State and health with one request."""
     async with https.connect(https.peer_of(parameters)) as link:
         return seen(await _system(link, parameters))
+
+
+class Poller:
+    """State and health again and again, in a session that is kept where the BMC has sessions."""
+
+    def __init__(self) -> None:
+        self._sessions = Sessions()
+
+    async def look(self, parameters: dict[str, Any]) -> Seen:
+        """One request; two when the session is new."""
+        return seen(await self._sessions.get(https.peer_of(parameters), _path(parameters)))
+
+    async def close(self) -> None:
+        """Ends the sessions."""
+        await self._sessions.close()
 
 
 async def state(parameters: dict[str, Any]) -> str:
@@ -127,6 +143,19 @@ async def eject(parameters: dict[str, Any]) -> None:
 
 async def log(parameters: dict[str, Any]) -> list[LogLine]:
     """The newest lines of the hardware's log, newest first."""
+    return (await _hardware_log(parameters))[1]
+
+
+async def sum_log(parameters: dict[str, Any]) -> LogSummary:
+    """Of the hardware's log: how many entries, of MaxNumberOfRecords, and the newest critical."""
+    service, lines, count = await _hardware_log(parameters)
+    most = service.get("MaxNumberOfRecords")
+    full = min(100, round(100 * count / most)) if isinstance(most, int) and most > 0 else None
+    return LogSummary(count, full, newest_critical(lines))
+
+
+async def _hardware_log(parameters: dict[str, Any]) -> tuple[dict[str, Any], list[LogLine], int]:
+    """The log's service, its newest lines, newest first, and how many it has."""
     async with https.connect(https.peer_of(parameters)) as link, signed_in(link):
         system = await _system(link, parameters)
         services = [
@@ -137,9 +166,9 @@ async def log(parameters: dict[str, Any]) -> list[LogLine]:
         if not services:
             raise PowerError(f"{link.peer.url.host}: has no log of this system", permanent=True)
         chosen = min(services, key=_rank)
-        entries = await _entries(link, str(_object(chosen, "Entries").get("@odata.id")))
-    lines = [_line(entry) for entry in entries]
-    return sorted(lines, key=lambda line: line.at, reverse=True)[:LOG_LINES]
+        entries, count = await _entries(link, str(_object(chosen, "Entries").get("@odata.id")))
+    lines = sorted(map(_line, entries), key=lambda line: line.at, reverse=True)
+    return chosen, lines[:LOG_LINES], count
 
 
 def _rank(service: dict[str, Any]) -> tuple[bool, int]:
@@ -150,15 +179,21 @@ def _rank(service: dict[str, Any]) -> tuple[bool, int]:
     )
 
 
-async def _entries(link: Link, path: str) -> list[dict[str, Any]]:
-    """Whole ones where the collection has them; else the last ones are asked for one by one."""
-    members = [one for one in _list(await _there(link, path), "Members") if isinstance(one, dict)]
+async def _entries(link: Link, path: str) -> tuple[list[dict[str, Any]], int]:
+    """Whole ones where the collection has them; else the last ones are asked for one by one.
+
+    And how many the log has, which may be more than a page of it.
+    """
+    collection = await _there(link, path)
+    members = [one for one in _list(collection, "Members") if isinstance(one, dict)]
+    said = collection.get("Members@odata.count")
+    count = said if isinstance(said, int) and said >= len(members) else len(members)
     whole = [one for one in members if "Message" in one or "Created" in one]
     if whole or not members:
-        return whole
+        return whole, count
     ends = [*members[: _ENTRY_REQUESTS // 2], *members[-_ENTRY_REQUESTS // 2 :]]
     paths = dict.fromkeys(str(one.get("@odata.id")) for one in ends)
-    return [await _there(link, path) for path in paths]
+    return [await _there(link, path) for path in paths], count
 
 
 def _line(entry: dict[str, Any]) -> LogLine:
@@ -258,34 +293,6 @@ async def _offered(link: Link, action: dict[str, Any]) -> list[str]:
         if isinstance(parameter, dict) and parameter.get("Name") == "ResetType":
             return [str(value) for value in _list(parameter, "AllowableValues")]
     return []
-
-
-@asynccontextmanager
-async def signed_in(link: Link) -> AsyncIterator[None]:
-    """A session for what asks many times, closed at the end: BMCs have few, and check a password
-
-    slowly. Those without sessions are asked with the password. One question, as polls are, is
-    cheaper without: it would be three.
-    """
-    body = {"UserName": link.peer.user, "Password": link.peer.password}
-    try:
-        made = await link.send("POST", _SESSIONS, body)
-    except NotLetIn:
-        # Not a second time with the same password: BMCs lock accounts.
-        raise
-    except PowerError:
-        yield
-        return
-    headers = {name.lower(): value for name, value in made.headers.items()}
-    token, session = headers.get("x-auth-token"), made.body.get("@odata.id")
-    if token:
-        link.use_token(token)
-    try:
-        yield
-    finally:
-        with suppress(PowerError):
-            if token and isinstance(session, str):
-                await link.send("DELETE", session)
 
 
 async def systems_of(link: Link) -> list[tuple[str, dict[str, Any]]]:

@@ -24,6 +24,7 @@ from muster.images.errors import ImageError
 from muster.images.library import Library
 from muster.lifecycle import (
     applying,
+    bmclogs,
     bmcverify,
     deadlines,
     people,
@@ -173,6 +174,7 @@ async def _serve(settings: Settings) -> None:
             asyncio.create_task(power.work(switchboard)),
             asyncio.create_task(polling.work(switchboard)),
             asyncio.create_task(_every(1.0, lambda: bmcverify.verify(switchboard))),
+            asyncio.create_task(_every(10.0, lambda: bmclogs.look(switchboard))),
             asyncio.create_task(
                 _every(1.0, lambda: asyncio.to_thread(deadlines.sweep, store, policy, utc_now()))
             ),

@@ -11,7 +11,7 @@ from muster.store.engine import Tx
 from muster.store.goals import Goal
 from muster.store.machines import Machine
 from muster.store.rows import all_to, to
-from muster.store.schema import bmc_leases, machines, power_goals, power_states
+from muster.store.schema import bmc_leases, findings, machines, power_goals, power_states
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,27 @@ def save(tx: Tx, states: Sequence[PowerState]) -> None:
         for state in states
     ]
     tx.execute(change, rows)
+
+
+def without_finding(
+    tx: Tx, name: str, *, drivers: Sequence[str], since: datetime, limit: int
+) -> list[Machine]:
+    """Machines whose BMC answers and whose finding of this name is older than `since`, or none."""
+    taken = sa.and_(findings.c.machine_id == machines.c.id, findings.c.name == name)
+    query = (
+        sa.select(machines)
+        .join(power_states, power_states.c.machine_id == machines.c.id)
+        .outerjoin(findings, taken)
+        .where(
+            machines.c.power_driver.in_(drivers),
+            power_states.c.seen_at.is_not(None),
+            power_states.c.failures == 0,
+            sa.or_(findings.c.taken_at.is_(None), findings.c.taken_at <= since),
+        )
+        .order_by(findings.c.taken_at, machines.c.id)
+        .limit(limit)
+    )
+    return all_to(Machine, tx.execute(query))
 
 
 def goals_of(tx: Tx, ids: Sequence[str]) -> dict[str, Goal]:
