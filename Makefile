@@ -8,7 +8,7 @@ export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup image demo test check lint unit e2e serve coverage schema format clean
-.PHONY: test-boot bench-list bench-ingest bench-boot bench-collect bench-scripts bench-power bench-web
+.PHONY: test-boot bench-list bench-ingest bench-boot bench-collect bench-scripts bench-power bench-web bench-storm
 
 help: ## Print the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,6 +60,9 @@ serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHC
 
 bench-boot: image ## Seconds from power-on to each phase; the last line is JSON
 	$(BIN)/python -m tests.bench.boot
+
+bench-storm: image ## 1,000 machines are powered on within 10 s; the last line is JSON
+	$(BIN)/python -m tests.bench.storm
 
 bench-power: setup ## Polls and switches thousands of simulated BMCs; the last line is JSON
 	$(BIN)/python -m tests.bench.power

@@ -76,7 +76,7 @@ class Link:
                 if stop.is_set():
                     raise
                 # Half of the wait is chance, so that a hall of machines does not come at once.
-                pause = max(error.wait, wait * (0.5 + random.random() / 2))
+                pause = max(error.wait * (1 + random.random()), wait * (0.5 + random.random() / 2))
                 self._say(f"{error}; again in {pause:.1f} s")
                 stop.wait(pause)
                 wait = min(wait * 2, _LONGEST_WAIT)

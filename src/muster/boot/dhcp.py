@@ -12,6 +12,8 @@ from typing import Literal
 
 from muster.boot.arch import CLIENTS, UefiLoader
 
+TFTP_AT_ONCE = 1000
+
 Mode = Literal["own", "proxy", "external", "none"]
 
 
@@ -80,6 +82,8 @@ def configuration(
         "enable-tftp",
         f"tftp-root={folder}/tftp",
         "tftp-no-fail",
+        # dnsmasq's own limits, 50 and 1000, are for a home: those beyond them hear nothing.
+        f"tftp-max={TFTP_AT_ONCE}",
         "dhcp-match=set:ipxe,175",
         "dhcp-userclass=set:ipxe,iPXE",
         f"dhcp-boot=tag:ipxe,{url}/boot/start.ipxe",
@@ -98,6 +102,7 @@ def _own(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:
     first, last = segment.range()
     lines = [
         "dhcp-authoritative",
+        f"dhcp-lease-max={max(1000, segment.network.num_addresses)}",
         # Dell's PXE gives up on a NAK, which a hashed address gets after a short lease.
         "dhcp-sequential-ip",
         f"dhcp-range={first},{last},{segment.network.netmask},1h",

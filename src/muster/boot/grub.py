@@ -5,6 +5,7 @@ The signed GRUB asks for grub/grub.cfg where it came from, TFTP or HTTP. That fi
 everybody: GRUB fills in who it is and asks for the answer as iPXE does.
 """
 
+import math
 import re
 from urllib.parse import urlsplit
 
@@ -43,12 +44,11 @@ def start(url: str) -> str:
 set timeout=0
 smbios --type 1 --get-uuid 8 --set uuid
 set query="uuid=$uuid&mac=$net_default_mac&arch=$grub_cpu"
-for try in 1 2 3 4 5 6 7 8 9 10; do
+while true; do
   source "{device(url)}/boot/grub?$query"
-  echo "muster: no answer from {url}: asking again in 3 s"
+  echo "muster: asking {url} again in 3 s"
   sleep 3
 done
-exit 1
 """
 
 
@@ -70,6 +70,9 @@ def script(plan: BootPlan, policy: Policy, image: Manifest | None, *, mac: str) 
 
 
 def _answer(plan: BootPlan, policy: Policy, image: Manifest | None, mac: str) -> str:
+    if plan.wait_s:
+        wait_s = math.ceil(plan.wait_s)
+        return f"echo 'muster: {plan.reason}: asking again in {wait_s} s'\nsleep {wait_s}\n"
     told = _UNSAFE.sub(" ", plan.reason)[:300].replace("'", " ")
     head = f"echo 'muster: boot {plan.boot}: {plan.purpose}: {told}'"
     if not plan.nonce or image is None:

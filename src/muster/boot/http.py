@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes a machine uses before its kernel: scripts, boot files, the initrd's reports."""
 
+import math
+import random
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -10,6 +12,7 @@ from litestar.datastructures import State
 from litestar.params import Parameter
 
 from muster.boot import grub, ipxe
+from muster.boot.admission import Turnstile
 from muster.boot.arch import ARCHITECTURES
 from muster.boot.files import boot_file, loader_file
 from muster.images.errors import ManifestError
@@ -29,7 +32,7 @@ def router() -> Router:
         path="/boot",
         route_handlers=[
             *(start_script, boot_script, grub_script, grub_script_size),
-            *(report, boot_file, loader_file),
+            *(report, turn, boot_file, loader_file),
         ],
         tags=["machines' side"],
     )
@@ -60,7 +63,8 @@ def _size(length: int) -> Response[None]:
 @get("/start.ipxe", media_type=MediaType.TEXT, sync_to_thread=False)
 def start_script(policy: Policy) -> str:
     """The first script of every iPXE."""
-    return ipxe.start(policy)
+    # Chance is the server's: iPXE has none, and those that fail together must not ask together.
+    return ipxe.start(policy, pause_s=random.randint(3, 9))
 
 
 @get("/ipxe", media_type=MediaType.TEXT, sync_to_thread=True)
@@ -81,7 +85,7 @@ def boot_script(
     kind = {"efi": "uefi", "pcbios": "bios"}.get(firmware, "")
     image, refusal = _image_for(library, caller.architecture)
     caller = replace(caller, firmware=kind)
-    plan = enlist.plan_boot(store, policy, caller, now, refusal=refusal)
+    plan = _plan(request, store, policy, caller, now, refusal)
     return ipxe.script(plan, policy, image)
 
 
@@ -101,8 +105,31 @@ def grub_script(
     caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
     image, refusal = _image_for(library, caller.architecture)
     caller = replace(caller, firmware="uefi")
-    plan = enlist.plan_boot(store, policy, caller, now, refusal=refusal)
+    plan = _plan(request, store, policy, caller, now, refusal)
     return grub.script(plan, policy, image, mac=mac)
+
+
+def _plan(
+    request: Request[object, object, State],
+    store: Store,
+    policy: Policy,
+    caller: enlist.Caller,
+    now: datetime,
+    refusal: str,
+) -> enlist.BootPlan:
+    """The decision, or that it is not this machine's turn, which costs no transaction."""
+    turns: Turnstile = request.app.state.boots
+    who = caller.mac or caller.uuid or caller.client_ip
+    if wait_s := turns.again(who):
+        return enlist.not_yet(wait_s)
+    crowded = turns.waiting
+    plan = enlist.plan_boot(
+        store, policy, caller, now, refusal=refusal, admit=lambda: turns.ask(who)
+    )
+    turns.named(who, plan.nonce)
+    if bool(crowded) != bool(turns.waiting):
+        timeline.crowded(store, now, waiting=turns.waiting, at_once=policy.boots_at_once)
+    return plan
 
 
 def _caller(
@@ -130,6 +157,7 @@ def _image_for(library: Library, architecture: str) -> tuple[Manifest | None, st
 
 @post("/report/{nonce:str}", status_code=204, sync_to_thread=True, request_max_body_size=16384)
 def report(
+    request: Request[object, object, State],
     nonce: Annotated[str, Parameter(max_length=128)],
     data: PhaseReport,
     store: Store,
@@ -137,3 +165,16 @@ def report(
 ) -> None:
     """How far the initrd is."""
     timeline.reported(store, now, nonce=nonce, report=data)
+    # Its loader is done with the wire; and its root file system is.
+    request.app.state.boots.leave(nonce)
+    if data.phase == "root" and data.status == "done":
+        request.app.state.roots.leave(nonce)
+
+
+@get("/turn/{nonce:str}", media_type=MediaType.TEXT, sync_to_thread=False)
+def turn(
+    request: Request[object, object, State], nonce: Annotated[str, Parameter(max_length=128)]
+) -> str:
+    """Whether the initrd may fetch the root file system now: "0", or seconds to ask again in."""
+    wait_s: float = request.app.state.roots.ask(nonce)
+    return f"{math.ceil(wait_s)}\n"

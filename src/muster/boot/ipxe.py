@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Renders the scripts that iPXE runs. Nothing here decides; lifecycle.enlist.plan_boot did."""
 
+import math
 import re
 
 from muster.boot.commandline import command_line
@@ -20,7 +21,7 @@ sanboot --no-describe --drive 0 || exit 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:;'()/_-]+")
 
 
-def start(policy: Policy) -> str:
+def start(policy: Policy, *, pause_s: int = 3) -> str:
     """The first script, the same for everybody: iPXE fills in who it is and asks again.
 
     A DHCP boot file name is not expanded by iPXE, a script is; ${netX} is the NIC that was used.
@@ -33,14 +34,21 @@ def start(policy: Policy) -> str:
 :again
 chain --replace {policy.url}/boot/ipxe?{query} || goto failed
 :failed
-echo muster: no answer from {policy.url}: asking again in 3 s
-sleep 3
+echo muster: no answer from {policy.url}: asking again in {pause_s} s
+sleep {pause_s}
 goto again
 """
 
 
 def script(plan: BootPlan, policy: Policy, image: Manifest | None) -> str:
     """The answer for one machine."""
+    if plan.wait_s:
+        wait_s = math.ceil(plan.wait_s)
+        return f"""#!ipxe
+echo muster: {plan.reason}: asking again in {wait_s} s
+sleep {wait_s}
+chain --replace {policy.url}/boot/start.ipxe
+"""
     told = f"echo muster: boot {plan.boot}: {plan.purpose}: {_UNSAFE.sub(' ', plan.reason)[:300]}"
     if not plan.nonce or image is None:
         return f"#!ipxe\n{told}\n{_LOCAL_DISK}"

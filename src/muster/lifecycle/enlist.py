@@ -5,10 +5,11 @@
 a record in state New and reads the machine, no more.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from muster.lifecycle import applying, clashes, plan, records, secrets, shelf, tags
+from muster.lifecycle import applying, clashes, plan, records, secrets, shelf, tags, timeline
 from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.policy import Policy, Start
 from muster.lifecycle.secrets import Forbidden
@@ -41,21 +42,37 @@ class Caller:
 
 @dataclass(frozen=True)
 class BootPlan:
-    """The answer to a loader. `nonce` is set when the ephemeral OS shall start, and `start` how."""
+    """The answer to a loader. `nonce` is set when the ephemeral OS shall start, and `start` how.
+
+    `wait_s`: it may, but not yet; the loader asks again after so many seconds.
+    """
 
     boot: str
     purpose: Purpose
     reason: str
     nonce: str = ""
     start: Start = "cloud-init"
+    wait_s: float = 0.0
+
+
+def not_yet(wait_s: float, *, boot: str = "", purpose: Purpose = Purpose.ENLIST) -> BootPlan:
+    """The answer to a machine whose turn has not come."""
+    return BootPlan(boot, purpose, "many machines start; its turn comes", wait_s=wait_s)
 
 
 def plan_boot(
-    store: Store, policy: Policy, caller: Caller, now: datetime, *, refusal: str = ""
+    store: Store,
+    policy: Policy,
+    caller: Caller,
+    now: datetime,
+    *,
+    refusal: str = "",
+    admit: Callable[[], float] = lambda: 0.0,
 ) -> BootPlan:
     """Decide what this machine starts; the boot is on record whatever the answer.
 
-    `refusal`: why no ephemeral OS can be started at all (there is no image).
+    `refusal`: why no ephemeral OS can be started at all (there is no image). `admit` is asked
+    whether one may be fetched now: 0, or the seconds to wait. Local disks never wait.
     """
     mac = usable_mac(caller.mac)
     with store.write() as tx:
@@ -68,7 +85,11 @@ def plan_boot(
         boot = in_loader(tx, now, mac=mac) or begin(
             tx, now, mac=mac, phase=Phase.DHCP, detail="answered by another DHCP server"
         )
-        nonce = secrets.new() if purpose not in (Purpose.LOCAL, Purpose.REFUSED) else ""
+        ephemeral = purpose not in (Purpose.LOCAL, Purpose.REFUSED)
+        if ephemeral and (wait_s := admit()):
+            timeline.waits(tx, boot, now)
+            return not_yet(wait_s, boot=boot.id, purpose=purpose)
+        nonce = secrets.new() if ephemeral else ""
         reach(
             tx,
             boot,

@@ -44,4 +44,8 @@ class Policy:
     power_a_subnet: int = 50
     poll_s: float = 60
     hold_s: float = 3
+    # Machines that fetch kernel and initrd, and root file systems, at once; agents' requests.
+    boots_at_once: int = 256
+    roots_at_once: int = 64
+    agents_at_once: int = 256
     output_limit: int = 10 * 1024 * 1024

@@ -105,6 +105,24 @@ def dhcp_seen(store: Store, now: datetime, *, mac: str, detail: str) -> None:
                 reach(tx, boot, Phase.DHCP, now, detail=detail)
 
 
+def waits(tx: Tx, boot: Boot, now: datetime) -> None:
+    """Many machines start: the loader was told to ask again, which it may do for minutes."""
+    told = "told to wait: more machines start than may fetch at once (setting: boots_at_once)"
+    reach(tx, boot, Phase.LOADER, now, status="started", detail=told)
+    boots.update(tx, boot.id, deadline_at=now + SAME_ATTEMPT)
+
+
+def crowded(store: Store, now: datetime, *, waiting: int, at_once: int) -> None:
+    """Machines began to wait for their turn to fetch, or none does any more."""
+    told = (
+        f"many machines start: {at_once} fetch at once (setting: boots_at_once), others wait"
+        if waiting
+        else "no machine waits for its turn to fetch any more"
+    )
+    with store.write() as tx:
+        events.add(tx, now, "boot.crowd", told)
+
+
 def loader_sent(
     store: Store, now: datetime, *, mac: str, detail: str, failed: bool = False
 ) -> None:

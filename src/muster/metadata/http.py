@@ -14,6 +14,7 @@ from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.phases import Purpose
 from muster.metadata import pack, seed
+from muster.metadata.valve import Valve
 from muster.store.engine import Store
 from muster.wire.events import BATCH_LIMIT, Ack, Batch
 from muster.wire.hello import Hello, Plan, Welcome
@@ -46,6 +47,7 @@ def router() -> Router:
             script,
             secret,
         ],
+        middleware=[Valve],
         tags=["machines' side"],
     )
 
@@ -84,9 +86,13 @@ def agent_file() -> Response[bytes]:
 
 
 @post("/agent/hello", status_code=200, sync_to_thread=True, request_max_body_size=1024 * 1024)
-def say_hello(data: Hello, store: Store, policy: Policy, now: datetime) -> Welcome:
+def say_hello(
+    request: AnyRequest, data: Hello, store: Store, policy: Policy, now: datetime
+) -> Welcome:
     """Who the machine is; answers with its run, hold or denied."""
-    return enlist.hello(store, policy, data, now)
+    welcome = enlist.hello(store, policy, data, now)
+    request.app.state.boots.leave(data.nonce)
+    return welcome
 
 
 @post("/agent/events", status_code=200, sync_to_thread=True, request_max_body_size=BATCH_LIMIT)

@@ -19,10 +19,12 @@ from muster import __version__
 from muster.api import health, intake, people
 from muster.api.budget import Budget
 from muster.api.document import Document
+from muster.boot.admission import Turnstile
 from muster.images.library import Library
 from muster.lifecycle.broadcast import Broadcaster
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
+from muster.metadata.valve import Gate
 from muster.store.engine import Store
 
 Clock = Callable[[], datetime]
@@ -67,7 +69,7 @@ def application(
         },
         exception_handlers=muster.api.app.ERRORS,
         before_request=intake.check,
-        state=_state(store, library, keyring, broadcaster := Broadcaster(store)),
+        state=_state(store, policy, library, keyring, broadcaster := Broadcaster(store)),
         lifespan=[lambda _: broadcaster.running(), *(lifespan or [])],
         openapi_config=OpenAPIConfig(
             title="muster",
@@ -87,7 +89,9 @@ def application(
     )
 
 
-def _state(store: Store, library: Library, keyring: Keyring, broadcaster: Broadcaster) -> State:
+def _state(
+    store: Store, policy: Policy, library: Library, keyring: Keyring, broadcaster: Broadcaster
+) -> State:
     """What outlives a request and is no handler's argument."""
     return State(
         {
@@ -97,5 +101,8 @@ def _state(store: Store, library: Library, keyring: Keyring, broadcaster: Broadc
             "broadcaster": broadcaster,
             "audits": Budget(AUDITS, total=20 * AUDITS),
             "failures": Budget(people.TRIES, total=10000),
+            "agents": Gate(policy.agents_at_once),
+            "boots": Turnstile("boot", policy.boots_at_once),
+            "roots": Turnstile("root", policy.roots_at_once),
         }
     )

@@ -24,6 +24,7 @@ from muster.server import segment
 from muster.server import serve as hall
 from muster.server.app import utc_now
 from muster.server.settings import BadSettings, Resolved, Settings, from_process, images_folder
+from muster.server.sockets import CannotStart
 from muster.store.engine import CannotOpen
 
 # The password in postgresql://user:PASSWORD@host/; a terminal is often somebody else's to see.
@@ -67,7 +68,7 @@ def serve(*, flags: Flags | None = None) -> int:
     set_up_logs(resolved.settings)
     try:
         hall.run(resolved.settings)
-    except hall.CannotStart as error:
+    except CannotStart as error:
         print(f"muster serve: {error}", file=sys.stderr)
         return 1
     return 0
@@ -151,7 +152,7 @@ def rotate_secrets(*, flags: Flags | None = None) -> int:
         store = hall.open_store(resolved.settings)
         keyring = hall.open_keyring(resolved.settings, store)
         secrets, keys = switches.rotate(store, keyring, actor="local", now=utc_now())
-    except (hall.CannotStart, CannotOpen, KeyringError, OSError) as error:
+    except (CannotStart, CannotOpen, KeyringError, OSError) as error:
         print(f"muster rotate-secrets: {error}", file=sys.stderr)
         return 1
     print(f"{secrets} secrets sealed anew, {keys} old keys forgotten: {keyring.where}")

@@ -2,6 +2,7 @@
 """`muster doctor`: checks what a server needs here; each finding names the remedy."""
 
 import os
+import resource
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("http port", _http_port),
         ("data folder", _data),
         ("image", _image),
+        ("limits", _limits),
         ("clock", _clock),
         ("tools", _tools),
     ]
@@ -165,6 +167,23 @@ def _image(settings: Settings) -> Finding:
     if problems:
         return _wrong(f"{'; '.join(problems)}: run 'muster image build --refresh'")
     return _ok(f"{image.suite} {image.arch}, kernel {image.kernel_version}, every file verified")
+
+
+def _limits(settings: Settings) -> Finding:
+    """Each machine that fetches holds a connection and a file."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    boots, roots, agents = (
+        settings.boots_at_once,
+        settings.roots_at_once,
+        settings.agents_at_once,
+    )
+    told = f"{boots} kernels, {roots} root file systems, {agents} agents' requests at once"
+    # Others wait with a connection of their own; database, children and pages need the rest.
+    needed = 2 * (boots + roots) + 2 * agents + 512
+    if files < needed:
+        remedy = f"raise LimitNOFILE (ulimit -Hn) to {needed}, or lower boots_at_once"
+        return Finding("", "warning", f"{told}, but only {files} open files: {remedy}")
+    return _ok(f"{told}; {files} open files")
 
 
 def _clock(_: Settings) -> Finding:

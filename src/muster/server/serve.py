@@ -4,9 +4,7 @@
 import asyncio
 import contextlib
 import functools
-import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -36,22 +34,18 @@ from muster.lifecycle import (
 from muster.lifecycle.keyring import Keyring, KeyringError
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.vault import Place, VaultKeyring
-from muster.server import doctor, neighbours
+from muster.server import doctor, neighbours, sockets
 from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.headers import Protocol
 from muster.server.loaders import Loaders
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
+from muster.server.sockets import CannotStart
 from muster.store import hosts, machines, traits
 from muster.store.engine import CannotOpen, Store
 from muster.web import assets
 
 log = structlog.get_logger("muster")
-SD_LISTEN_FDS_START = 3
-
-
-class CannotStart(Exception):
-    """The server cannot start; the message says why and what to do."""
 
 
 def run(settings: Settings) -> None:
@@ -84,6 +78,9 @@ def policy_of(settings: Settings, url: str) -> Policy:
         power_a_subnet=settings.power_a_subnet,
         poll_s=settings.poll_s,
         output_limit=settings.output_limit,
+        boots_at_once=settings.boots_at_once,
+        roots_at_once=settings.roots_at_once,
+        agents_at_once=settings.agents_at_once,
     )
 
 
@@ -155,13 +152,14 @@ def open_keyring(settings: Settings, store: Store) -> Keyring:
 
 async def _serve(settings: Settings) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(24, "request"))
-    sockets = [*_inherited_sockets(), _listen(settings.listen)]
+    listening = [*sockets.inherited(), sockets.listen(settings.listen)]
+    sockets.raise_open_files()
     store = open_store(settings)
     keyring = open_keyring(settings, store)
     library = Library(images_folder(settings))
     segment = segments.find(settings) if settings.interface else None
-    port = sockets[-1].getsockname()[1]
-    address = segment.ip if segment else _own_address(settings.listen)
+    port = listening[-1].getsockname()[1]
+    address = segment.ip if segment else sockets.own_address(settings.listen)
     policy = policy_of(settings, settings.url.rstrip("/") or f"http://{address}:{port}")
     loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp", policy.url)
     dnsmasq = await _start_dhcp(settings, segment, policy, store, loaders)
@@ -191,7 +189,7 @@ async def _serve(settings: Settings) -> None:
     _furnish(app, settings)
     log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
     try:
-        await _Server(_config(app), app.state.broadcaster.close).serve(sockets=sockets)
+        await _Server(_config(app), app.state.broadcaster.close).serve(sockets=listening)
     finally:
         if dnsmasq:
             await dnsmasq.stop()
@@ -336,49 +334,3 @@ async def _every(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
         except Exception as error:
             log.error("a background step failed", exc_info=error)
         await asyncio.sleep(seconds)
-
-
-def _listen(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where the socket says that it is TCP; without it a small answer
-    # on a connection that is kept takes 40 ms (Nagle and the client's delayed ACK).
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host.strip("[]") or "0.0.0.0", int(port)))
-    except (ValueError, OverflowError) as error:
-        raise CannotStart(f"listen={address!r}: write ADDRESS:PORT, port 0 to 65535") from error
-    except OSError as error:
-        raise CannotStart(
-            f"cannot listen on {address}: {error.strerror}; is another server running there?"
-            " (setting: listen)"
-        ) from error
-    listener.listen(2048)
-    listener.setblocking(False)  # noqa: FBT003
-    return listener
-
-
-def _inherited_sockets() -> list[socket.socket]:
-    """Listening sockets of systemd's socket activation, sd_listen_fds(3)."""
-    if os.environ.get("LISTEN_PID") not in (str(os.getpid()), None):
-        return []
-    count = int(os.environ.pop("LISTEN_FDS", "0"))
-    os.environ.pop("LISTEN_PID", None)
-    fds = range(SD_LISTEN_FDS_START, SD_LISTEN_FDS_START + count)
-    for fd in fds:
-        # dnsmasq, our child, must not hold the port when we are gone.
-        os.set_inheritable(fd, False)  # noqa: FBT003
-    return [socket.socket(fileno=fd) for fd in fds]
-
-
-def _own_address(listen: str) -> str:
-    """The address to name when there is no interface: where we listen, or the way out."""
-    host = listen.rpartition(":")[0].strip("[]")
-    if host and host not in ("0.0.0.0", "::"):
-        return host
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # No packet is sent: connect only chooses the route (TEST-NET-1, RFC 5737).
-        probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
-    return "127.0.0.1"
