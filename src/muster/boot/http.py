@@ -12,9 +12,7 @@ from litestar.params import Parameter
 from muster.boot import grub, ipxe
 from muster.boot.arch import ARCHITECTURES
 from muster.boot.files import boot_file, loader_file
-from muster.images.errors import ManifestError
 from muster.images.library import Library
-from muster.images.manifest import Manifest
 from muster.lifecycle import enlist, timeline
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
@@ -79,10 +77,8 @@ def boot_script(
     """What this machine starts now."""
     caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
     kind = {"efi": "uefi", "pcbios": "bios"}.get(firmware, "")
-    image, refusal = _image_for(library, caller.architecture)
     caller = replace(caller, firmware=kind)
-    plan = enlist.plan_boot(store, policy, caller, now, refusal=refusal)
-    return ipxe.script(plan, policy, image)
+    return ipxe.script(enlist.plan_boot(store, policy, library, caller, now), policy)
 
 
 @get("/grub", media_type=MediaType.TEXT, sync_to_thread=True)
@@ -99,10 +95,9 @@ def grub_script(
 ) -> str:
     """What this machine starts now, for the GRUB of a UEFI machine."""
     caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
-    image, refusal = _image_for(library, caller.architecture)
     caller = replace(caller, firmware="uefi")
-    plan = enlist.plan_boot(store, policy, caller, now, refusal=refusal)
-    return grub.script(plan, policy, image, mac=mac)
+    plan = enlist.plan_boot(store, policy, library, caller, now)
+    return grub.script(plan, policy, mac=mac)
 
 
 def _caller(
@@ -115,17 +110,6 @@ def _caller(
         architecture=ARCHITECTURES.get(arch or "x86_64", arch),
         client_ip=request.client.host if request.client else "",
     )
-
-
-def _image_for(library: Library, architecture: str) -> tuple[Manifest | None, str]:
-    """The image in use when it fits, else why there is none."""
-    try:
-        image = library.current()
-    except ManifestError as error:
-        return None, f"the image in use is damaged, run 'muster image build': {error}"
-    if image is None or image.arch != architecture:
-        return None, f"no image for {architecture}: run 'muster image build'"
-    return image, ""
 
 
 @post("/report/{nonce:str}", status_code=204, sync_to_thread=True, request_max_body_size=16384)

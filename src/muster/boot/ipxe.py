@@ -4,7 +4,6 @@
 import re
 
 from muster.boot.commandline import command_line
-from muster.images.manifest import Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 
@@ -39,10 +38,11 @@ goto again
 """
 
 
-def script(plan: BootPlan, policy: Policy, image: Manifest | None) -> str:
+def script(plan: BootPlan, policy: Policy) -> str:
     """The answer for one machine."""
+    image = plan.image
     told = f"echo muster: boot {plan.boot}: {plan.purpose}: {_UNSAFE.sub(' ', plan.reason)[:300]}"
-    if not plan.nonce or image is None:
+    if image is None:
         return f"#!ipxe\n{told}\n{_LOCAL_DISK}"
     files = policy.files_url or policy.url
     kernel, initrd = (

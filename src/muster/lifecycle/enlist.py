@@ -8,9 +8,11 @@ a record in state New and reads the machine, no more.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from muster.lifecycle import applying, clashes, plan, records, secrets, shelf, tags
+from muster.images.library import Library
+from muster.images.manifest import Manifest
+from muster.lifecycle import applying, choices, clashes, plan, records, secrets, shelf, tags
 from muster.lifecycle import runs as run_verbs
-from muster.lifecycle.policy import Policy, Start
+from muster.lifecycle.policy import Datasource, Policy, Start
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import begin, in_loader, reach
 from muster.machine import evidence as weights
@@ -41,30 +43,33 @@ class Caller:
 
 @dataclass(frozen=True)
 class BootPlan:
-    """The answer to a loader. `nonce` is set when the ephemeral OS shall start, and `start` how."""
+    """The answer to a loader. `nonce` and `image` are set when the ephemeral OS shall start."""
 
     boot: str
     purpose: Purpose
     reason: str
     nonce: str = ""
     start: Start = "cloud-init"
+    image: Manifest | None = None
+    kernel_options: str = ""
+    datasource: Datasource = "nocloud"
 
 
 def plan_boot(
-    store: Store, policy: Policy, caller: Caller, now: datetime, *, refusal: str = ""
+    store: Store, policy: Policy, library: Library, caller: Caller, now: datetime
 ) -> BootPlan:
-    """Decide what this machine starts; the boot is on record whatever the answer.
-
-    `refusal`: why no ephemeral OS can be started at all (there is no image).
-    """
+    """Decide what this machine starts; the boot is on record whatever the answer."""
     mac = usable_mac(caller.mac)
     with store.write() as tx:
         store.one_at_a_time(tx)
         claim = clashes.claim_of(tx, caller.uuid, caller.serial, [caller.mac])
         verdict = identity.match(claim, machines.candidates(tx, claim))
         purpose, reason, machine = _decide(tx, policy, verdict)
-        if refusal and purpose != Purpose.LOCAL:
-            purpose, reason = Purpose.REFUSED, refusal
+        offer = None
+        if purpose not in (Purpose.LOCAL, Purpose.REFUSED):
+            offer = choices.offer(tx, library, policy, machine, caller.architecture)
+            if offer.image is None:
+                purpose, reason = Purpose.REFUSED, offer.because
         boot = in_loader(tx, now, mac=mac) or begin(
             tx, now, mac=mac, phase=Phase.DHCP, detail="answered by another DHCP server"
         )
@@ -84,7 +89,8 @@ def plan_boot(
         )
         if machine:
             machines.update(tx, machine, seen_at=now)
-        reach(tx, boot, Phase.LOADER, now, detail=f"boot answer: {purpose}: {reason}")
+        why = f"{reason}; {offer.because}" if nonce and offer else reason
+        reach(tx, boot, Phase.LOADER, now, detail=f"boot answer: {purpose}: {why}")
         if not nonce:
             boots.update(tx, boot.id, ended_at=now, deadline_at=None)
         message = f"boot {boot.id} of {mac or 'a machine without MAC'}: {purpose}: {reason}"
@@ -93,7 +99,11 @@ def plan_boot(
             said = {"uuid": line(caller.uuid)[:64], "serial": line(caller.serial)[:256], "mac": mac}
             clashes.keep(tx, boot.id, verdict, said, now)
         start = _start(tx, policy, purpose, machine)
-    return BootPlan(boot.id, purpose, reason, nonce, start)
+    if not nonce or offer is None:
+        return BootPlan(boot.id, purpose, reason)
+    return BootPlan(
+        boot.id, purpose, reason, nonce, start, offer.image, offer.kernel_options, offer.datasource
+    )
 
 
 def _start(tx: Tx, policy: Policy, purpose: Purpose, machine: str | None) -> Start:

@@ -13,6 +13,7 @@ from muster.lifecycle.policy import Policy
 from muster.machine.phases import Purpose
 
 FOLDER = "/run/muster"
+HOSTNAME = "muster"
 
 # The agent is fetched by its unit, not by cloud-init: systemd then repeats both for ever.
 _RUN = f"""\
@@ -43,9 +44,14 @@ exec systemd-run --quiet --no-block --unit=muster-agent --property=DefaultDepend
 """
 
 
+def instance_id(boot: str) -> str:
+    """The boot's own: every boot is a first boot for cloud-init."""
+    return f"muster-{boot}"
+
+
 def meta_data(boot: str) -> str:
-    """instance-id is the boot's: every boot is a first boot for cloud-init."""
-    return json.dumps({"instance-id": f"muster-{boot}", "local-hostname": "muster"}) + "\n"
+    """What NoCloud calls meta-data."""
+    return json.dumps({"instance-id": instance_id(boot), "local-hostname": HOSTNAME}) + "\n"
 
 
 def user_data(policy: Policy, nonce: str, purpose: Purpose) -> str:
