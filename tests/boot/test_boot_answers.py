@@ -194,7 +194,7 @@ def stock(library: Library, tmp_path: Path) -> Manifest:
     return library.use(importing.import_files(library, files, **words).id)
 
 
-STOCK = "ip=dhcp ip6=off ro overlayroot=tmpfs overlayroot_cfgdisk=disabled"
+STOCK = "ip=dhcp ip6=off overlayroot=tmpfs overlayroot_cfgdisk=disabled"
 
 
 def test_a_stock_image_is_started_as_its_own_initrd_wants_it(

@@ -38,10 +38,12 @@ def _stock(plan: BootPlan, policy: Policy) -> list[str]:
     """What the initrds of Ubuntu's images for netboot know: rooturl, overlayroot, ip= and BOOTIF=.
 
     `ip=dhcp` and not `ip=::::NAME:BOOTIF`, which Debian's initramfs-tools takes for a NIC's name.
-    overlayroot looks for its configuration on no disk of the machine.
+    overlayroot looks for its configuration on no disk of the machine. No `ro`: it would make
+    its overlay read-only, and the mount of util-linux 2.41 (Debian 13) cannot make that writable
+    again; initramfs-tools mounts the squashfs read-only anyhow.
     """
     return [
-        "ip=dhcp ip6=off ro overlayroot=tmpfs overlayroot_cfgdisk=disabled",
+        "ip=dhcp ip6=off overlayroot=tmpfs overlayroot_cfgdisk=disabled",
         _maas(plan, policy) if plan.datasource == "maas" else _nocloud(plan, policy),
     ]
 

@@ -30,9 +30,12 @@ mv "$to.part" "$to" && exec python3 -I "$to" run {FOLDER}
 
 # bootcmd runs in cloud-init's first stage that has the seed; runcmd would wait for its last one.
 # A transient unit needs no daemon-reload, which would run every generator again.
+# The initrds of stock images (initramfs-tools) mount /run noexec; scripts run in this folder.
 _START = f"""\
 set -e
 mkdir -p -m 700 {FOLDER}
+printf '#!/bin/sh\\n' > {FOLDER}/may-run && chmod 700 {FOLDER}/may-run
+{FOLDER}/may-run || mount -t tmpfs -o mode=700,nosuid,nodev,size=25% muster {FOLDER}
 umask 077
 printf %s "$1" > {FOLDER}/agent.json
 printf %s "$2" > {FOLDER}/run

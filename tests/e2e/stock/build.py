@@ -65,6 +65,8 @@ def _make(work: Path) -> None:
         'chroot "$1" update-initramfs -c -k all',
         f"tar-out /boot {shlex.quote(str(work / 'boot.tar'))}",
         'rm -rf "$1"/boot/* "$1"/etc/ssh/ssh_host_* && : > "$1"/etc/machine-id',
+        # As in Ubuntu's.
+        'echo "LABEL=cloudimg-rootfs / ext4 defaults 0 1" > "$1"/etc/fstab',
     ]
     mode = "root" if os.geteuid() == 0 else "unshare"
     command.run(
