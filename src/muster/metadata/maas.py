@@ -36,9 +36,15 @@ OAuth = Annotated[
 ]
 
 
-@get("/MAAS/metadata/latest/by-id/{nonce:str}", media_type=MediaType.TEXT, sync_to_thread=True)
+@get(
+    "/MAAS/metadata/{version:str}/by-id/{nonce:str}", media_type=MediaType.TEXT, sync_to_thread=True
+)
 def preseed(
-    nonce: Annotated[str, Parameter(max_length=128)], store: Store, policy: Policy, now: datetime
+    version: Version,
+    nonce: Annotated[str, Parameter(max_length=128)],
+    store: Store,
+    policy: Policy,
+    now: datetime,
 ) -> str:
     """Where the metadata is and the key to it, as cloud-init's configuration."""
     boot = timeline.seed_served(store, now, nonce=nonce)
