@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.served import Served
+from tests.e2e.served import SLOW, Served
 from tests.e2e.stock.build import build
 
 from muster.cli.client import machine_path
@@ -61,7 +61,11 @@ def test_a_stock_image_enlists_a_machine_under_cloud_init(
     served.images = shelf.root
     served.start(datasource=datasource, kernel_options=LOADED)
     served.lab.add(Order(name="m1", firmware=firmware, memory_mib=3072))
-    (record,) = served.enlist("m1")
+    served.lab.machine("m1").on()
+    record = served.wait("m1 is known", lambda: served.record("m1"))
+    served.wait("its run ends", lambda: served.last_run(record["id"])["ended_at"])
+    served.lab.machine("m1").wait_until("stopped", limit_s=SLOW)
+    record = served.record("m1") or {}
 
     assert (record["state"], record["firmware"]) == ("New", firmware.kind)
     run = served.last_run(record["id"])
