@@ -226,7 +226,7 @@ def store(engine: str, request: pytest.FixtureRequest) -> Store:
         for table in (
             *("machines", "boots", "events", "users"),
             *("scripts", "script_contents", "bmc_leases", "stays"),
-            "tags",
+            *("tags", "tag_choices"),
             "hosts",
             *("clashes", "ignored_evidence", "rules", "rule_passes", "profiles"),
         ):

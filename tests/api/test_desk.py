@@ -42,6 +42,7 @@ def machine_s_side(tour: Tour) -> str:
     tour.good("POST", "/boot/report/{nonce}", 204, words=nonce, json=report)
     for name in ("meta-data", "user-data", "vendor-data", "network-config"):
         tour.good("GET", f"/metadata/{{nonce}}/{name}", words=nonce)
+    maas_s_layout(tour, nonce)
     hello = {"evidence": {"uuid": UUID, "nics": [{"mac": MAC}]}, "key": "k", **nonce}
     welcome = tour.good("POST", "/agent/hello", json=hello).json()
     token = welcome["token"]
@@ -55,6 +56,21 @@ def machine_s_side(tour: Tour) -> str:
     ack = tour.good("POST", "/agent/events", json={"events": told}, token=token).json()
     assert ack["seq"] == len(told)
     return str(welcome["machine"])
+
+
+def maas_s_layout(tour: Tour, nonce: dict[str, str]) -> None:
+    """The datasource MAAS signs with the boot's own key."""
+    preseed = {"version": "latest", **nonce}
+    tour.good("GET", "/MAAS/metadata/{version}/by-id/{nonce}", words=preseed)
+    boot = tour.desk.get("/boots")[0]["id"]
+    words = {"signature_method": "PLAINTEXT", "token": boot, "signature": f"%26{nonce['nonce']}"}
+    key = "OAuth " + ", ".join(f'oauth_{name}="{word}"' for name, word in words.items())
+    for rest in ("meta-data/{item}", "user-data"):
+        path = "/MAAS/metadata/{version}/" + rest
+        where = path.format(version="latest", item="instance-id")
+        answer = tour.desk.client.get(where, headers={"Authorization": key})
+        assert answer.status_code == 200, answer.text
+        tour.seen.add(("get", path))
 
 
 def people_s_reading(tour: Tour, words: dict[str, str]) -> None:
@@ -134,6 +150,13 @@ def people_s_sayings(tour: Tour, words: dict[str, str]) -> None:
     assert tour.good("GET", "/api/v1/tags/{tag}", words=tag).json()["machines"] == 1
     assert tour.good("GET", "/api/v1/tags").json()[-1]["name"] == "spare"
     assert tour.good("GET", machine + "/tags", words=words).json()[-1]["source"] == "hand"
+    tour.good("PUT", "/api/v1/tags/{tag}/image", 204, words=tag, json={"kernel_options": "a=1"})
+    assert tour.good("GET", "/api/v1/tag-images").json()["spare"]["kernel_options"] == "a=1"
+    tour.good("PUT", machine + "/image", words=words, json={"kernel_options": "b=2"})
+    offer = tour.good("GET", machine + "/image", words=words).json()
+    assert offer["kernel_options"] == "a=1 b=2"
+    tour.good("PUT", machine + "/image", words=words, json={})
+    tour.good("PUT", "/api/v1/tags/{tag}/image", 204, words=tag, json={})
     tour.good("DELETE", "/api/v1/tags/{tag}", 204, words=tag)
     note = tour.good("POST", machine + "/notes", 201, words=words, json={"text": "x"}).json()
     assert tour.good("GET", machine + "/notes", words=words).json() == [note]

@@ -9,7 +9,9 @@ import pytest
 from tests.api.desk import MAC, UUID, Desk, resources, story
 from tests.server.shelf import stocked
 
+from muster.images import importing
 from muster.images.library import Library
+from muster.images.manifest import Manifest
 from muster.lifecycle import commission
 from muster.store.engine import Store
 
@@ -184,3 +186,41 @@ def test_every_boot_answer_is_on_record_with_its_reason(
     (boot,) = desk.get("/boots")
     assert (boot["purpose"], boot["firmware"], boot["architecture"]) == ("enlist", "uefi", "amd64")
     assert "boot answer: enlist" in boot["timeline"][-1]["detail"]
+
+
+@pytest.fixture
+def stock(library: Library, tmp_path: Path) -> Manifest:
+    """A stock image in use."""
+    files = {name: tmp_path / name for name in ("kernel", "initrd", "squashfs")}
+    for name, path in files.items():
+        path.write_text(f"stock {name}")
+    words = {"release": "noble", "arch": "amd64", "kernel": "6.8"}
+    return library.use(importing.import_files(library, files, **words).id)
+
+
+STOCK = "ip=dhcp ip6=off overlayroot=tmpfs overlayroot_cfgdisk=disabled"
+
+
+def test_a_stock_image_is_started_as_its_own_initrd_wants_it(
+    ask: Callable[..., str], stock: Manifest
+) -> None:
+    script = ask()
+    root = stock.files["squashfs"].sha256
+    assert f" root=squash:{URL}/boot/files/{root}/squashfs {STOCK} ds=nocloud;dsmode=net;" in script
+    assert "muster.start" not in script
+
+
+def test_a_stock_image_is_told_of_the_datasource_maas(
+    store: Store, clock: Any, library: Library, stock: Manifest
+) -> None:
+    desk = Desk(store, library, clock, url=URL, datasource="maas", kernel_options="quiet")
+    with desk.client:
+        query = {"mac": MAC, "uuid": UUID, "arch": "x86_64", "firmware": "efi"}
+        script = desk.client.get("/boot/ipxe", params=query).text
+        grub = desk.client.get("/boot/grub", params=query).text
+    told = f"{STOCK} cc:{{'datasource_list':['MAAS']}}end_cc cloud-config-url={URL}/MAAS/"
+    assert told in script
+    assert "get_preseed BOOTIF=" in script
+    assert "console=ttyS0,115200 quiet ||" in script
+    # What GRUB would take for its own.
+    assert r"cc:\{\'datasource_list\':[\'MAAS\']\}end_cc" in grub

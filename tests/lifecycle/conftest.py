@@ -7,8 +7,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from rack import Rack
+from tests.server.shelf import stocked
 
 from muster.collect.document import document as survey_of
+from muster.images.library import Library
 from muster.lifecycle import deadlines, survey
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
@@ -38,8 +40,15 @@ def keyring(tmp_path: Path) -> Keyring:
 
 
 @pytest.fixture
-def rack(store: Store, policy: Policy, clock, hello, document: bytes, keyring: Keyring) -> Rack:
-    return Rack(store, policy, clock, hello, document, keyring)
+def library(tmp_path: Path) -> Library:
+    return stocked(tmp_path)
+
+
+@pytest.fixture
+def rack(
+    store: Store, policy: Policy, clock, hello, document: bytes, keyring: Keyring, library: Library
+) -> Rack:
+    return Rack(store, policy, clock, hello, document, keyring, library)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from muster.images.library import Library
 from muster.lifecycle import enlist, results, survey
 from muster.lifecycle.enlist import BootPlan, Caller
 from muster.lifecycle.keyring import Keyring
@@ -35,10 +36,16 @@ class Rack:
     hello: Callable[..., Hello]
     document: bytes
     keyring: Keyring
+    library: Library
 
-    def boot(self, *, uuid: str = UUID, mac: str = MAC, serial: str = "", **words) -> BootPlan:
-        caller = Caller(mac=mac, uuid=uuid, serial=serial, client_ip="10.0.0.9")
-        return enlist.plan_boot(self.store, self.policy, caller, self.now(), **words)
+    def boot(
+        self, *, uuid: str = UUID, mac: str = MAC, serial: str = "", library: Library | None = None
+    ) -> BootPlan:
+        seen = {"client_ip": "10.0.0.9", "architecture": "amd64"}
+        caller = Caller(mac=mac, uuid=uuid, serial=serial, **seen)
+        return enlist.plan_boot(
+            self.store, self.policy, library or self.library, caller, self.now()
+        )
 
     def say_hello(self, nonce: str, **words) -> Welcome:
         words = {"uuid": UUID, "serial": "SN1", "board_serial": "", "macs": [MAC]} | words

@@ -1,9 +1,11 @@
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rack import MAC, MAC2, UUID, Rack
 
+from muster.images.library import Library
 from muster.lifecycle import commission
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.secrets import Forbidden
@@ -21,13 +23,15 @@ OTHER_UUID = "0d1f9d4e-5d0a-4f43-9a1e-5a4f9d1e0002"
 def test_an_unknown_machine_starts_the_ephemeral_os_with_a_nonce(rack: Rack) -> None:
     plan = rack.boot()
     assert plan == BootPlan(
-        plan.boot, Purpose.ENLIST, "no record has its UUID or one of its MACs", plan.nonce, "swift"
-    )
+        plan.boot, Purpose.ENLIST, "no record has its UUID or one of its MACs", plan.nonce, "swift",
+        rack.library.current(),
+    )  # fmt: skip
     assert len(plan.nonce) == 32
     assert rack.machines() == []
+    image = f"image {rack.library.in_use().id[:12]} (bookworm)"
     assert rack.marks(plan.boot) == [
         ("dhcp", "done", "answered by another DHCP server"),
-        ("loader", "done", "boot answer: enlist: no record has its UUID or one of its MACs"),
+        ("loader", "done", f"boot answer: enlist: {plan.reason}; {image}, the one in use"),
     ]
 
 
@@ -266,16 +270,18 @@ def test_a_report_of_a_known_machine_is_kept_and_its_state_stays(rack: Rack, sta
     assert [r.state for r in rack.runs(machine.name)] == ["passed", "passed"]
 
 
-def test_without_an_image_a_machine_is_refused_with_the_remedy(rack: Rack) -> None:
-    plan = rack.boot(refusal="no image: run 'muster image build'")
+def test_without_an_image_a_machine_is_refused_with_the_remedy(rack: Rack, tmp_path: Path) -> None:
+    plan = rack.boot(library=Library(tmp_path / "empty"))
     assert (plan.purpose, plan.nonce) == (Purpose.REFUSED, "")
-    assert plan.reason == "no image: run 'muster image build'"
+    assert plan.reason == "no image for amd64: run 'muster image build'"
 
 
-def test_without_an_image_a_known_machine_still_boots_its_own_disk(rack: Rack) -> None:
+def test_without_an_image_a_known_machine_still_boots_its_own_disk(
+    rack: Rack, tmp_path: Path
+) -> None:
     _, welcome = rack.arrive()
     rack.finish(welcome)
-    assert rack.boot(refusal="no image").purpose == Purpose.LOCAL
+    assert rack.boot(library=Library(tmp_path / "empty")).purpose == Purpose.LOCAL
 
 
 @pytest.fixture

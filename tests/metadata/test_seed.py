@@ -166,6 +166,26 @@ def test_the_start_command_writes_what_the_unit_needs(tmp_path: Path) -> None:
     assert "--no-block" in words
 
 
+def test_scripts_may_run_where_the_initrd_mounted_run_noexec(tmp_path: Path) -> None:
+    """As initramfs-tools does; systemd-run here starts a script in the agent's folder."""
+    (command,) = config(seed.user_data(FULL, "the-nonce", Purpose.ENLIST))["bootcmd"]
+    run, stub, ran = tmp_path / "run", tmp_path / "systemd-run", tmp_path / "ran"
+    run.mkdir()
+    moved = [word.replace("/run/muster", f"{run}/muster") for word in command[2:]]
+    script = f"{run}/muster/script"
+    stub.write_text(f"#!/bin/sh\ncp {stub}.script {script} && exec {script}\n")
+    (tmp_path / "systemd-run.script").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    for path in (stub, tmp_path / "systemd-run.script"):
+        path.chmod(0o755)
+    inside = f'mount -t tmpfs -o noexec run {run} && exec sh -c "$@"'
+    subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", inside, "sh", *moved],
+        check=True,
+        env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    assert ran.exists()
+
+
 @pytest.mark.parametrize("tool", ["curl", "wget", "python3"])
 def test_the_agent_is_fetched_with_whatever_the_image_has(tmp_path: Path, tool: str) -> None:
     """Only `tool` fetches; what came is then run."""

@@ -13,6 +13,7 @@ from litestar.types import ExceptionHandlersMap
 
 from muster.api import (
     bmcs,
+    choices,
     clashes,
     history,
     hosts,
@@ -59,6 +60,7 @@ def router() -> Router:
             *history.ROUTES,
             *tests.ROUTES,
             *tags.ROUTES,
+            *choices.ROUTES,
             *rules.ROUTES,
             *profiles.ROUTES,
             *scripts.ROUTES,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from litestar import get
 
-from muster.images.errors import ManifestError
 from muster.images.library import Library
 from muster.store.people import User
 
@@ -25,19 +24,15 @@ class ImageShown:
 
 @get("/images", sync_to_thread=True)
 def list_images(library: Library, user: User) -> list[ImageShown]:
-    """Every image in the library; `current` is what machines start."""
-    try:
-        current = library.current()
-    except ManifestError:
-        # A damaged image is in no list; 'muster doctor' and the boot answer say what is wrong.
-        current = None
+    """Every image in the library; `current` is what machines of its architecture start."""
+    in_use = library.in_use_by_any()
     return [
         ImageShown(
             id=image.id,
             suite=image.suite,
             arch=image.arch,
             kernel_version=image.kernel_version,
-            current=current is not None and image.id == current.id,
+            current=image.id in in_use,
             sizes={name: entry.size for name, entry in image.files.items()},
             packages=len(image.packages),
         )

@@ -10,7 +10,6 @@ import re
 from urllib.parse import urlsplit
 
 from muster.boot.commandline import command_line
-from muster.images.manifest import Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 from muster.machine.identity import usable_mac
@@ -32,6 +31,7 @@ _LOCAL_DISK = (
 )
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:'()/_-]+")
+_SIGNS = re.compile(r"[\\;{}'\"$&|<>#]")
 
 
 def start(url: str) -> str:
@@ -64,18 +64,19 @@ LENGTH = 8192
 answer, which is made once: it holds a one-time secret."""
 
 
-def script(plan: BootPlan, policy: Policy, image: Manifest | None, *, mac: str) -> str:
+def script(plan: BootPlan, policy: Policy, *, mac: str) -> str:
     """The answer for one machine, which said that it boots from the NIC `mac`; LENGTH bytes."""
-    return _answer(plan, policy, image, mac).ljust(LENGTH - 1) + "\n"
+    return _answer(plan, policy, mac).ljust(LENGTH - 1) + "\n"
 
 
-def _answer(plan: BootPlan, policy: Policy, image: Manifest | None, mac: str) -> str:
+def _answer(plan: BootPlan, policy: Policy, mac: str) -> str:
     if plan.wait_s:
         wait_s = math.ceil(plan.wait_s)
         return f"echo 'muster: {plan.reason}: asking again in {wait_s} s'\nsleep {wait_s}\n"
+    image = plan.image
     told = _UNSAFE.sub(" ", plan.reason)[:300].replace("'", " ")
     head = f"echo 'muster: boot {plan.boot}: {plan.purpose}: {told}'"
-    if not plan.nonce or image is None:
+    if image is None:
         return f"{head}\n{_LOCAL_DISK}"
     files = device(policy.files_url or policy.url)
     kernel, initrd = (
@@ -83,8 +84,8 @@ def _answer(plan: BootPlan, policy: Policy, image: Manifest | None, mac: str) ->
         for name in ("kernel", "initrd")
     )
     nic = usable_mac(mac).replace(":", "-")
-    # The `;` of a seed's address would end GRUB's command.
-    words = command_line(plan, policy, image, nic=nic).replace(";", "\\;")
+    # GRUB's own signs: the `;` of a seed's address would end its command.
+    words = _SIGNS.sub(r"\\\g<0>", command_line(plan, policy, image, nic=nic))
     return f"""\
 {head}
 linux "{kernel}" {words}

@@ -15,9 +15,7 @@ from muster.boot import grub, ipxe
 from muster.boot.admission import Turnstile
 from muster.boot.arch import ARCHITECTURES
 from muster.boot.files import boot_file, loader_file
-from muster.images.errors import ManifestError
 from muster.images.library import Library
-from muster.images.manifest import Manifest
 from muster.lifecycle import enlist, timeline
 from muster.lifecycle.policy import Policy
 from muster.store.engine import Store
@@ -83,10 +81,9 @@ def boot_script(
     """What this machine starts now."""
     caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
     kind = {"efi": "uefi", "pcbios": "bios"}.get(firmware, "")
-    image, refusal = _image_for(library, caller.architecture)
     caller = replace(caller, firmware=kind)
-    plan = _plan(request, store, policy, caller, now, refusal)
-    return ipxe.script(plan, policy, image)
+    plan = _plan(request, store, policy, library, caller, now)
+    return ipxe.script(plan, policy)
 
 
 @get("/grub", media_type=MediaType.TEXT, sync_to_thread=True)
@@ -103,19 +100,18 @@ def grub_script(
 ) -> str:
     """What this machine starts now, for the GRUB of a UEFI machine."""
     caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
-    image, refusal = _image_for(library, caller.architecture)
     caller = replace(caller, firmware="uefi")
-    plan = _plan(request, store, policy, caller, now, refusal)
-    return grub.script(plan, policy, image, mac=mac)
+    plan = _plan(request, store, policy, library, caller, now)
+    return grub.script(plan, policy, mac=mac)
 
 
 def _plan(
     request: Request[object, object, State],
     store: Store,
     policy: Policy,
+    library: Library,
     caller: enlist.Caller,
     now: datetime,
-    refusal: str,
 ) -> enlist.BootPlan:
     """The decision, or that it is not this machine's turn, which costs no transaction."""
     turns: Turnstile = request.app.state.boots
@@ -123,9 +119,7 @@ def _plan(
     if wait_s := turns.again(who):
         return enlist.not_yet(wait_s)
     crowded = turns.waiting
-    plan = enlist.plan_boot(
-        store, policy, caller, now, refusal=refusal, admit=lambda: turns.ask(who)
-    )
+    plan = enlist.plan_boot(store, policy, library, caller, now, admit=lambda: turns.ask(who))
     turns.named(who, plan.nonce)
     if bool(crowded) != bool(turns.waiting):
         timeline.crowded(store, now, waiting=turns.waiting, at_once=policy.boots_at_once)
@@ -142,17 +136,6 @@ def _caller(
         architecture=ARCHITECTURES.get(arch or "x86_64", arch),
         client_ip=request.client.host if request.client else "",
     )
-
-
-def _image_for(library: Library, architecture: str) -> tuple[Manifest | None, str]:
-    """The image in use when it fits, else why there is none."""
-    try:
-        image = library.current()
-    except ManifestError as error:
-        return None, f"the image in use is damaged, run 'muster image build': {error}"
-    if image is None or image.arch != architecture:
-        return None, f"no image for {architecture}: run 'muster image build'"
-    return image, ""
 
 
 @post("/report/{nonce:str}", status_code=204, sync_to_thread=True, request_max_body_size=16384)

@@ -5,7 +5,6 @@ import math
 import re
 
 from muster.boot.commandline import command_line
-from muster.images.manifest import Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 
@@ -40,7 +39,7 @@ goto again
 """
 
 
-def script(plan: BootPlan, policy: Policy, image: Manifest | None) -> str:
+def script(plan: BootPlan, policy: Policy) -> str:
     """The answer for one machine."""
     if plan.wait_s:
         wait_s = math.ceil(plan.wait_s)
@@ -49,8 +48,9 @@ echo muster: {plan.reason}: asking again in {wait_s} s
 sleep {wait_s}
 chain --replace {policy.url}/boot/start.ipxe
 """
+    image = plan.image
     told = f"echo muster: boot {plan.boot}: {plan.purpose}: {_UNSAFE.sub(' ', plan.reason)[:300]}"
-    if not plan.nonce or image is None:
+    if image is None:
         return f"#!ipxe\n{told}\n{_LOCAL_DISK}"
     files = policy.files_url or policy.url
     kernel, initrd = (

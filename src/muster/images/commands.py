@@ -24,6 +24,13 @@ from muster.images.recipe import recipe_for
 
 app = cyclopts.App(name="image", help="Build and look after the ephemeral OS that machines boot.")
 
+app.command(
+    "muster.cli.images:choose",
+    name="choose",
+    help="Say which image, with which kernel options, a machine or a tag's machines start.",
+)
+app.command("muster.cli.images:chosen", name="chosen", help="What a machine starts, and why.")
+
 IMAGES = Path(
     os.environ.get("MUSTER_IMAGES")
     or f"{os.environ.get('MUSTER_DATA') or '/var/lib/muster'}/images"
@@ -137,12 +144,12 @@ def import_image(
 @app.command(name="list")
 @refusals
 def list_images(*, images: Images = IMAGES) -> None:
-    """List the images, newest first; the one in use is marked."""
+    """List the images, newest first; those in use (one an architecture) are marked."""
     shelf = Library(images)
-    in_use = shelf.current()
+    in_use = shelf.in_use_by_any()
     table = Table("", "image", "suite", "arch", "kernel", "squashfs", "from")
     for image in shelf.all():
-        mark = "*" if in_use is not None and image.id == in_use.id else ""
+        mark = "*" if image.id in in_use else ""
         size = mebibytes(image.files["squashfs"].size)
         origin = image.origin or f"built here, {len(image.packages)} packages"
         words = (image.id[:12], image.suite, image.arch, image.kernel_version, size, origin)
@@ -176,7 +183,7 @@ def show(image: str | None = None, /, *, packages: bool = False, images: Images 
 @app.command
 @refusals
 def use(image: str, /, *, images: Images = IMAGES) -> None:
-    """Make an image the one that machines boot from now on."""
+    """Make an image the one that machines of its architecture boot from now on."""
     Console().print(f"in use: image {Library(images).use(image).id[:12]}")
 
 

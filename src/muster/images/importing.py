@@ -62,10 +62,10 @@ def import_files(
 
 def prune(library: Library, product: str, *, keep: int) -> list[Manifest]:
     """Remove all but the newest `keep` versions of a product, never the image in use."""
-    in_use = library.current()
+    in_use = library.in_use_by_any()
     versions = [image for image in library.all() if image.product == product]
     versions.sort(key=lambda image: image.origin, reverse=True)
-    removed = [image for image in versions[keep:] if in_use is None or image.id != in_use.id]
+    removed = [image for image in versions[keep:] if image.id not in in_use]
     for image in removed:
         library.remove(image.id)
     return removed

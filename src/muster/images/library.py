@@ -3,6 +3,7 @@
     blobs/sha256/HEX     a file, named by what it hashes to
     images/ID.json       a manifest
     current              symbolic link to images/ID.json: the image that machines boot
+    current-ARCH         the same for machines of another architecture than amd64
 
 Everything is written aside, flushed and renamed, in the order blobs, manifest, current: whoever
 dies in between leaves the image that was in use in use, and at most a blob that nobody names.
@@ -15,12 +16,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from muster.images import manifest as manifests
 from muster.images.errors import LibraryError, ManifestError
 from muster.images.manifest import Manifest
 
+FIRST: Final = "amd64"
+"""The architecture whose image is plainly the one in use, and whose loaders others borrow."""
+
 _HEX = re.compile(r"[0-9a-f]{64}")
+_ARCH = re.compile(r"[a-z0-9]{1,16}")
 
 
 class Library:
@@ -30,18 +36,42 @@ class Library:
         self.root = root
         self._blobs = root / "blobs" / "sha256"
         self._images = root / "images"
-        self._current = root / "current"
 
     def all(self) -> list[Manifest]:
         """Return every readable image, newest first; a damaged manifest is no image."""
         paths = sorted(self._images.glob("*.json"), key=lambda path: -path.stat().st_mtime_ns)
         return [found for path in paths if (found := _readable(path)) is not None]
 
-    def current(self) -> Manifest | None:
-        """Return the image that machines boot, or None before the first build."""
-        if not self._current.exists():
-            return None
-        return manifests.load(self._current)
+    def current(self, arch: str = FIRST) -> Manifest | None:
+        """Return the image that machines of an architecture boot, or None when there is none."""
+        link = self._link(arch)
+        return manifests.load(link) if link.exists() else None
+
+    def in_use_by_any(self) -> set[str]:
+        """Return the ids of the images in use, of every architecture."""
+        return {link.resolve().stem for link in self.root.glob("current*")}
+
+    def _link(self, arch: str) -> Path:
+        # What a machine calls its architecture comes from outside.
+        if not _ARCH.fullmatch(arch):
+            return self.root / "none"
+        return self.root / ("current" if arch == FIRST else f"current-{arch}")
+
+    def newest(self, reference: str, arch: str = "") -> Manifest:
+        """Return an image by id, product or release, of an architecture (any): the newest.
+
+        LibraryError names what there is. A product or release outlives its versions.
+        """
+        images = [image for image in self.all() if not arch or image.arch == arch]
+        by_id = re.fullmatch(r"[0-9a-f]{8,64}", reference) is not None
+        for image in images:
+            named = reference in (image.product, image.suite)
+            if named or (by_id and image.id.startswith(reference)):
+                return image
+        names = sorted({name for image in images for name in (image.product, image.suite) if name})
+        told = f" for {arch}" if arch else ""
+        there = ", ".join(names) or "none"
+        raise LibraryError(f"no image {reference[:80]}{told}: there are {there}, and their ids")
 
     def in_use(self) -> Manifest:
         """Return the image that machines boot; LibraryError before the first build."""
@@ -92,7 +122,7 @@ class Library:
         image = self.get(image_id)
         aside = self.root / f".current-{secrets.token_hex(4)}"
         aside.symlink_to(Path("images") / f"{image.id}.json")
-        aside.replace(self._current)
+        aside.replace(self._link(image.arch))
         _flush(self.root)
         return image
 
@@ -111,8 +141,7 @@ class Library:
     def remove(self, image_id: str) -> None:
         """Remove an image and the blobs that no other image names; never the one in use."""
         image = self.get(image_id)
-        in_use = self.current()
-        if in_use is not None and in_use.id == image.id:
+        if image.id in self.in_use_by_any():
             raise LibraryError(f"image {image.id[:12]} is in use: use another one first")
         (self._images / f"{image.id}.json").unlink()
         kept = {entry.sha256 for other in self.all() for entry in other.files.values()}

@@ -8,10 +8,23 @@ a record in state New and reads the machine, no more.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from muster.lifecycle import applying, clashes, plan, records, secrets, shelf, tags, timeline
+from muster.images.library import Library
+from muster.images.manifest import Manifest
+from muster.lifecycle import (
+    applying,
+    choices,
+    clashes,
+    plan,
+    records,
+    secrets,
+    shelf,
+    tags,
+    timeline,
+)
 from muster.lifecycle import runs as run_verbs
-from muster.lifecycle.policy import Policy, Start
+from muster.lifecycle.policy import Datasource, Policy, Start
 from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import begin, in_loader, reach
 from muster.machine import evidence as weights
@@ -42,9 +55,9 @@ class Caller:
 
 @dataclass(frozen=True)
 class BootPlan:
-    """The answer to a loader. `nonce` is set when the ephemeral OS shall start, and `start` how.
+    """The answer to a loader. `nonce` and `image` are set when the ephemeral OS shall start.
 
-    `wait_s`: it may, but not yet; the loader asks again after so many seconds.
+    `start` is how; `wait_s`: it may, but not yet; the loader asks again after so many seconds.
     """
 
     boot: str
@@ -52,6 +65,9 @@ class BootPlan:
     reason: str
     nonce: str = ""
     start: Start = "cloud-init"
+    image: Manifest | None = None
+    kernel_options: str = ""
+    datasource: Datasource = "nocloud"
     wait_s: float = 0.0
 
 
@@ -63,16 +79,16 @@ def not_yet(wait_s: float, *, boot: str = "", purpose: Purpose = Purpose.ENLIST)
 def plan_boot(
     store: Store,
     policy: Policy,
+    library: Library,
     caller: Caller,
     now: datetime,
     *,
-    refusal: str = "",
     admit: Callable[[], float] = lambda: 0.0,
 ) -> BootPlan:
     """Decide what this machine starts; the boot is on record whatever the answer.
 
-    `refusal`: why no ephemeral OS can be started at all (there is no image). `admit` is asked
-    whether one may be fetched now: 0, or the seconds to wait. Local disks never wait.
+    `admit` is asked whether one may be fetched now: 0, or the seconds to wait. Local disks never
+    wait.
     """
     mac = usable_mac(caller.mac)
     with store.write() as tx:
@@ -80,8 +96,11 @@ def plan_boot(
         claim = clashes.claim_of(tx, caller.uuid, caller.serial, [caller.mac])
         verdict = identity.match(claim, machines.candidates(tx, claim))
         purpose, reason, machine = _decide(tx, policy, verdict)
-        if refusal and purpose != Purpose.LOCAL:
-            purpose, reason = Purpose.REFUSED, refusal
+        offer = None
+        if purpose not in (Purpose.LOCAL, Purpose.REFUSED):
+            offer = choices.offer(tx, library, policy, machine, caller.architecture)
+            if offer.image is None:
+                purpose, reason = Purpose.REFUSED, offer.because
         boot = in_loader(tx, now, mac=mac) or begin(
             tx, now, mac=mac, phase=Phase.DHCP, detail="answered by another DHCP server"
         )
@@ -90,22 +109,11 @@ def plan_boot(
             timeline.waits(tx, boot, now)
             return not_yet(wait_s, boot=boot.id, purpose=purpose)
         nonce = secrets.new() if ephemeral else ""
-        reach(
-            tx,
-            boot,
-            Phase.LOADER,
-            now,
-            detail=f"boot answer: {purpose}: {reason}",
-            machine_id=machine,
-            uuid=line(caller.uuid)[:64],
-            serial=line(caller.serial)[:256],
-            architecture=line(caller.architecture)[:32],
-            firmware=line(caller.firmware)[:16],
-            client_ip=caller.client_ip,
-            purpose=purpose,
-            nonce_hash=secrets.digest(nonce) if nonce else None,
-            nonce_expires_at=now + timedelta(seconds=policy.nonce_s) if nonce else None,
-        )
+        why = f"{reason}; {offer.because}" if nonce and offer else reason
+        said = _said(caller) | _keyed(policy, nonce, now)
+        detail = f"boot answer: {purpose}: {why}"
+        reach(tx, boot, Phase.LOADER, now, detail=detail, machine_id=machine, purpose=purpose,
+              **said)  # fmt: skip
         if machine:
             machines.update(tx, machine, seen_at=now)
         if not nonce:
@@ -116,7 +124,30 @@ def plan_boot(
             said = {"uuid": line(caller.uuid)[:64], "serial": line(caller.serial)[:256], "mac": mac}
             clashes.keep(tx, boot.id, verdict, said, now)
         start = _start(tx, policy, purpose, machine)
-    return BootPlan(boot.id, purpose, reason, nonce, start)
+    if not nonce or offer is None:
+        return BootPlan(boot.id, purpose, reason)
+    return BootPlan(
+        boot.id, purpose, reason, nonce, start, offer.image, offer.kernel_options, offer.datasource
+    )
+
+
+def _said(caller: Caller) -> dict[str, Any]:
+    """What a loader says of its machine, within the columns."""
+    return {
+        "uuid": line(caller.uuid)[:64],
+        "serial": line(caller.serial)[:256],
+        "architecture": line(caller.architecture)[:32],
+        "firmware": line(caller.firmware)[:16],
+        "client_ip": caller.client_ip,
+    }
+
+
+def _keyed(policy: Policy, nonce: str, now: datetime) -> dict[str, Any]:
+    """Only the nonce's hash is kept."""
+    if not nonce:
+        return {"nonce_hash": None, "nonce_expires_at": None}
+    expires = now + timedelta(seconds=policy.nonce_s)
+    return {"nonce_hash": secrets.digest(nonce), "nonce_expires_at": expires}
 
 
 def _start(tx: Tx, policy: Policy, purpose: Purpose, machine: str | None) -> Start:

@@ -6,6 +6,7 @@ from typing import Literal
 
 Start = Literal["swift", "cloud-init"]
 Enlist = Literal["accept", "hold", "deny"]
+Datasource = Literal["nocloud", "maas"]
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,9 @@ class Policy:
 
     `start`: "swift" lets the agent run before and, wherever that gives the same results, without
     systemd and cloud-init.
+
+    `datasource`: how the cloud-init of a stock image gets its seed; `kernel_options` are for every
+    machine, before what is chosen for its tags and for itself.
 
     Times in seconds. A nonce lives as long as the slowest boot; `silence_s` is how long an agent
     may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
@@ -29,6 +33,8 @@ class Policy:
     files_url: str = ""
     metadata_url: str = ""
     start: Start = "swift"
+    datasource: Datasource = "nocloud"
+    kernel_options: str = ""
     ntp_servers: tuple[str, ...] = ()
     ssh_keys: tuple[str, ...] = ()
     nonce_s: float = 1800

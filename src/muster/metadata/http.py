@@ -13,7 +13,7 @@ from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.phases import Purpose
-from muster.metadata import pack, seed
+from muster.metadata import maas, pack, seed
 from muster.metadata.valve import Valve
 from muster.store.engine import Store
 from muster.wire.events import BATCH_LIMIT, Ack, Batch
@@ -46,6 +46,7 @@ def router() -> Router:
             next_plan,
             script,
             secret,
+            *(maas.preseed, maas.meta_data, maas.user_data),
         ],
         middleware=[Valve],
         tags=["machines' side"],

@@ -13,6 +13,7 @@ from muster.lifecycle.policy import Policy
 from muster.machine.phases import Purpose
 
 FOLDER = "/run/muster"
+HOSTNAME = "muster"
 
 # The agent is fetched by its unit, not by cloud-init: systemd then repeats both for ever.
 _RUN = f"""\
@@ -29,9 +30,12 @@ mv "$to.part" "$to" && exec python3 -I "$to" run {FOLDER}
 
 # bootcmd runs in cloud-init's first stage that has the seed; runcmd would wait for its last one.
 # A transient unit needs no daemon-reload, which would run every generator again.
+# The initrds of stock images (initramfs-tools) mount /run noexec; scripts run in this folder.
 _START = f"""\
 set -e
 mkdir -p -m 700 {FOLDER}
+printf '#!/bin/sh\\n' > {FOLDER}/may-run && chmod 700 {FOLDER}/may-run
+{FOLDER}/may-run || mount -t tmpfs -o mode=700,nosuid,nodev,size=25% muster {FOLDER}
 umask 077
 printf %s "$1" > {FOLDER}/agent.json
 printf %s "$2" > {FOLDER}/run
@@ -43,9 +47,14 @@ exec systemd-run --quiet --no-block --unit=muster-agent --property=DefaultDepend
 """
 
 
+def instance_id(boot: str) -> str:
+    """The boot's own: every boot is a first boot for cloud-init."""
+    return f"muster-{boot}"
+
+
 def meta_data(boot: str) -> str:
-    """instance-id is the boot's: every boot is a first boot for cloud-init."""
-    return json.dumps({"instance-id": f"muster-{boot}", "local-hostname": "muster"}) + "\n"
+    """What NoCloud calls meta-data."""
+    return json.dumps({"instance-id": instance_id(boot), "local-hostname": HOSTNAME}) + "\n"
 
 
 def user_data(policy: Policy, nonce: str, purpose: Purpose) -> str:

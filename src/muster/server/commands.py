@@ -54,6 +54,10 @@ class Flags:
         None
     )
     start: Annotated[Literal["swift", "cloud-init"] | None, Parameter(help=_HELP["start"])] = None
+    datasource: Annotated[
+        Literal["nocloud", "maas"] | None, Parameter(help=_HELP["datasource"])
+    ] = None
+    kernel_options: Annotated[str | None, Parameter(help=_HELP["kernel_options"])] = None
     enlist: Annotated[Literal["accept", "hold", "deny"] | None, Parameter(help=_HELP["enlist"])] = (
         None
     )

@@ -65,6 +65,8 @@ def policy_of(settings: Settings, url: str) -> Policy:
         files_url=settings.files_url.rstrip("/"),
         metadata_url=settings.metadata_url.rstrip("/"),
         start=settings.start,  # type: ignore[arg-type]
+        datasource=settings.datasource,  # type: ignore[arg-type]
+        kernel_options=settings.kernel_options,
         ntp_servers=tuple(settings.ntp_servers),
         ssh_keys=tuple(settings.ssh_keys),
         nonce_s=settings.nonce_s,

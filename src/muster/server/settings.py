@@ -18,6 +18,7 @@ CHOICES = {
     "dhcp": ("own", "proxy", "external", "none"),
     "uefi_loader": ("grub", "ipxe"),
     "start": ("swift", "cloud-init"),
+    "datasource": ("nocloud", "maas"),
     "enlist": ("accept", "hold", "deny"),
     "bmc_config": ("off", "on"),
     "log": ("console", "json"),
@@ -71,6 +72,8 @@ class Settings:
     start: str = _setting(
         "swift", "swift: the agent first, systemd only where it is needed; or cloud-init always"
     )
+    datasource: str = _setting("nocloud", "seed of stock images: nocloud, or MAAS's layout: maas")
+    kernel_options: str = _setting("", "added to the kernel command line of every machine")
     ntp_servers: list[str] = _setting([], "time servers that machines are told")
     ssh_keys: list[str] = _setting([], "public keys let in while commissioning with enable_ssh")
     nonce_s: float = _setting(1800.0, "seconds that a boot's one-time secret lives")
