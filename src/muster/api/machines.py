@@ -46,11 +46,11 @@ def list_machines(
     ] = "name",
     after: Annotated[str, Parameter(max_length=400, description=_AFTER)] = "",
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
-    fields: Fields | None = None,
+    fields: Fields = "",
 ) -> Machines | Narrowed:
     """Machines, a page at a time; with `filter` a page may hold fewer than `limit`."""
     asked = Asked(parse(condition) if condition else None, search, in_state or "")
-    wanted = None if fields is None else chosen.names(fields)
+    wanted = chosen.names(fields) if fields else None
     order = Order.asked(sort)
     with store.read() as tx:
         page = listing.page(tx, asked, order=order, after=after, limit=limit)
@@ -93,10 +93,10 @@ def list_pools(store: Store, user: User) -> list[PoolShown]:
 
 @get(PATH, sync_to_thread=True)
 def show_machine(
-    reference: Reference, store: Store, user: User, fields: Fields | None = None
+    reference: Reference, store: Store, user: User, fields: Fields = ""
 ) -> MachineShown | dict[str, Any]:
     """One machine, or with `fields` some of it."""
-    if fields is None:
+    if not fields:
         return machine_shown(store, reference)
     wanted = chosen.names(fields)
     with store.read() as tx:
