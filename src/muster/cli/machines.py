@@ -56,8 +56,7 @@ def machines(
     save_columns
         Show these columns from now on; with --columns "" the usual ones again
     fields
-        Ask the server for these only, as name,state,hardware.memory,hardware.disk.size: a machine's
-        fields, and after "hardware." the columns of docs/filter.md
+        Ask for these only, as name,hardware.memory: docs/api.md says what there is
     output
         table, or json, yaml, csv for programs
     """
@@ -73,8 +72,14 @@ def machines(
         _print_fields(found, output)
     elif output == "table":
         _print_table(chosen, found, because, filtered=bool(asked.keys() - {"sort"}))
-    elif output == "csv":
-        head = chosen or _PLAIN
+    else:
+        _print_whole(chosen or _PLAIN, found, because, output)
+
+
+def _print_whole(
+    head: tuple[str, ...], found: list[dict[str, Any]], because: dict[str, str], output: str
+) -> None:
+    if output == "csv":
         print(csv_text(head, [_plain_row(head, machine, because) for machine in found]), end="")
     else:
         print(json_text(found) if output == "json" else yaml_text(found))
