@@ -47,8 +47,7 @@ def machines(
     search
         Only machines with these words: models, serial numbers (or their end), MACs ...
     sort
-        name, state, product, serial, pool, cores, memory, seen_at, created_at or updated_at;
-        with a minus (-memory) from the last to the first
+        name, state, product, serial, pool, cores, memory, seen_at ...; -memory: the last first
     view
         As this saved view says; what is given beside it comes first
     columns
@@ -62,8 +61,8 @@ def machines(
     """
     chosen = _chosen(columns, save=save_columns)
     given = {"state": in_state, "filter": condition, "search": search, "sort": sort}
+    client = Client()
     try:
-        client = Client()
         asked = views.asked(client, view) | {k: v for k, v in given.items() if v}
         found, because = _every(client, **asked, fields=fields)
     except ApiError as error:
