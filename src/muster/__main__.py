@@ -6,8 +6,11 @@ Client commands come from cli/, local ones from the rooms that do the work.
 
 import os
 import sys
+from importlib import import_module
+from typing import Annotated
 
 import cyclopts
+from cyclopts import Parameter
 
 from muster import __version__
 
@@ -59,8 +62,10 @@ _COMMANDS = {
     "host": ("muster.cli.hosts:app", "Hosts of virtual machines (LXD, Incus)."),
     "user": ("muster.cli.people:user", "Who may sign in, and as what."),
     "key": ("muster.cli.people:key", "Your API keys and sessions."),
+    "operation": ("muster.cli.acting:operation", "What takes long: show it, wait for it."),
     "logs": ("muster.cli.logs:logs", "What a machine's scripts printed."),
     "events": ("muster.cli.logs:events", "What happened."),
+    "completion": ("muster.cli.completion:completion", "Make TAB complete: bash, zsh, fish."),
     "simulate": ("muster.lab.simulation:simulate", "Machines that do not exist, by thousands."),
     "demo": ("muster.lab.demo:demo", "Watch virtual bare machines become Ready."),
 }
@@ -116,6 +121,13 @@ inventory.command(
     help="Print the resources document of a captured machine.",
 )
 app.command(inventory)
+
+
+@app.command(name="complete", show=False)
+def _complete(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """What a word can become: for the shell's part of the completion."""
+    # Only here is the whole tree of commands known; nobody else waits for what it needs.
+    import_module("muster.cli.completion").complete(app, words)
 
 
 def main() -> None:

@@ -45,6 +45,9 @@ BODIES = {
         "events": [{"seq": 1, "kind": "finished", "result": 1, "reason": "r", "exit_status": 0}]
     },
     "/api/v1/machines/{reference}/test": CHOICE,
+    "/api/v1/machines/{reference}/mark-broken": {"reason": "r"},
+    "/api/v1/machines/{reference}/mark-fixed": {"reason": "r"},
+    "/api/v1/bulk/{action}": {"machines": ["web-1"], "reason": "r"},
     "/api/v1/users": {"name": "jo", "role": "viewer", "password": "long enough to be one"},
     "/api/v1/users/{person}": {"role": "viewer", "password": "long enough to be one"},
     "/api/v1/keys": {"name": "backup"},
@@ -75,8 +78,9 @@ MAKES = (
     "/api/v1/rules/{rule}",
     "/api/v1/profiles/{profile}",
     "/api/v1/profiles/{profile}/learn",
+    "/api/v1/bulk/{action}",
 )
-"""What is not there is made."""
+"""What is not there is made; of many machines each is answered for by itself."""
 
 UNKNOWN = {
     "/api/v1/views/{view}": "view",
@@ -91,6 +95,9 @@ UNKNOWN = {
     "/api/v1/machines/{reference}/commission": "reference",
     "/api/v1/machines/{reference}/test": "reference",
     "/api/v1/machines/{reference}/override": "reference",
+    "/api/v1/machines/{reference}/mark-broken": "reference",
+    "/api/v1/machines/{reference}/mark-fixed": "reference",
+    "/api/v1/operations/{operation}": "operation",
     "/api/v1/machines/{reference}/findings": "reference",
     "/api/v1/results/{result}/suppress": "result",
     "/api/v1/scripts/{name}": "name",

@@ -136,7 +136,7 @@ def people_s_judgement(tour: Tour, words: dict[str, str]) -> None:
     shown = tour.good("POST", machine + "/override", words=words, json=why).json()
     assert shown["state"] == "Ready"
     choice = {"tests": ["smartctl-validate"]}
-    tour.good("POST", machine + "/test", words=words, json=choice)
+    tour.good("POST", machine + "/test", 202, words=words, json=choice)
     tour.good("POST", machine + "/abort", words=words)
     with tour.desk.store.write() as tx:
         tx.exec_driver_sql("UPDATE machines SET state = 'New'")
@@ -233,8 +233,19 @@ def people_s_verbs(tour: Tour, words: dict[str, str]) -> None:
     machine = "/api/v1/machines/{reference}"
     tour.good("POST", machine + "/accept", words=words)
     tour.good("POST", machine + "/deny", words=words, json={"reason": "not ours"})
-    tour.good("POST", machine + "/commission", words=words, json={"enable_ssh": True})
+    tour.good("POST", machine + "/commission", 202, words=words, json={"enable_ssh": True})
+    run = tour.desk.get(f"/machines/{words['reference']}/runs")[0]
+    one = {"operation": f"run-{run['id']}"}
+    seen = tour.good("GET", "/api/v1/operations/{operation}", words=one).json()
+    assert tour.good("GET", "/api/v1/operations").json() == [seen]
     tour.good("POST", machine + "/abort", words=words)
+    tour.good("POST", machine + "/mark-broken", words=words, json={"reason": "smoke"})
+    fixed = tour.good("POST", machine + "/mark-fixed", words=words, json={}).json()
+    assert fixed["state"] == "Ready"
+    many = {"machines": [words["reference"]], "pool": "lab"}
+    assert tour.good("GET", "/api/v1/pools").json() == []
+    done = tour.good("POST", "/api/v1/bulk/{action}", words={"action": "pool"}, json=many).json()
+    assert done["counts"] == {"done": 1}
     tour.good("PUT", machine + "/power", words=words, json={"driver": "manual", "parameters": {}})
     tour.good("GET", machine + "/power", words=words)
     tour.good("POST", machine + "/power/{goal}", 202, words={**words, "goal": "off"})

@@ -58,6 +58,7 @@ RECORD = (
     "/keys",
     "/users",
     "/users/{person}",
+    "/bulk/{action}",
 )
 # Nor what a script or the name of one is: a text that is none is refused with 400.
 SCRIPTS = ("/scripts", "/scripts/lint", "/scripts/{name}")
@@ -71,7 +72,15 @@ HOSTS = (
     "/hosts/{reference}/machines",
     "/hosts/{reference}/instances",
 )
-ACCEPTED = '["2xx", "3xx", "400", "401", "403", "404", "409", "429"]'
+ACCEPTED = '["2xx", "3xx", "400", "401", "403", "404", "409", "412", "422", "429"]'
+# Nor which version a thing is in, or what a key was used for: 412 and 422 come before all else.
+CHECKS = [
+    "[checks]",
+    "positive_data_acceptance.expected-statuses = "
+    '["2xx", "3xx", "401", "403", "404", "409", "412", "422", "429", "5xx"]',
+    "negative_data_rejection.expected-statuses = "
+    '["400", "401", "403", "404", "405", "406", "409", "412", "413", "422", "428", "5xx"]',
+]
 
 
 def play(server: LiveServer, key: str, *more: str, folder: Path, lines: Sequence[str] = ()) -> None:
@@ -81,7 +90,7 @@ def play(server: LiveServer, key: str, *more: str, folder: Path, lines: Sequence
     for path in (*RECORD, *SCRIPTS, *NAMED, *HOSTS):
         refusing += ["[[operations]]", f'include-path = "/api/v1{path}"']
         refusing += [f"checks.positive_data_acceptance.expected-statuses = {ACCEPTED}"]
-    config.write_text("\n".join([*PARAMETERS, *lines, *refusing]) + "\n")
+    config.write_text("\n".join([*CHECKS, *PARAMETERS, *lines, *refusing]) + "\n")
     chosen = [f"--config-file={config}"]
     header = f"--header=Authorization: Bearer {key}"
     words = [str(PROGRAM), *chosen, "run", f"{server.url}/api/openapi.json", header]
@@ -154,7 +163,7 @@ def test_options_names_every_method_of_a_path(desk: Desk) -> None:
 
 
 class Numbers(dict[str, str]):
-    """Any parameter is "1"."""
+    """Any parameter is "1", if it may be."""
 
     def __missing__(self, key: str) -> str:
-        return "1" if key != "goal" else "off"
+        return {"goal": "off", "action": "accept"}.get(key, "1")

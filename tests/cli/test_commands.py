@@ -53,14 +53,14 @@ def test_a_machine_s_life_as_a_person_sees_it(person: Person) -> None:
     whole = json.loads(person.gets("show", name, "--output", "json"))
     assert whole["runs"][0]["state"] == "passed"
 
-    assert "scripts" in person.gets("commission", name)
+    assert "Commissioning: run " in person.gets("commission", name)
     assert "Commissioning" in person.gets("machines")
     assert "409" not in (told := person.told_no("commission", name))
     assert "Commissioning" in told
     assert f"{name}: New: aborted by admin" in person.gets("abort", name)
     assert "web-1: New" in person.gets("rename", name, "web-1")
     assert "--yes" in person.told_no("delete", "web-1")
-    assert "was deleted" in person.gets("delete", "web-1", "--yes")
+    assert "web-1: done" in person.gets("delete", "web-1", "--yes")
     assert "no machine has the id or name 'web-1'" in person.told_no("show", "web-1")
     events = person.gets("events", "--kind", "machine.")
     assert f"{name} enlisted itself" in events
@@ -155,3 +155,13 @@ def test_every_command_has_help(person: Person) -> None:
     text = person.gets("--help")
     for command in ("serve", "doctor", "login", "machines", "commission", "logs", "lab"):
         assert command in text
+
+
+def test_fields_are_shown_as_they_were_asked_for(person: Person) -> None:
+    name = person.desk.enlist()["machine"]
+    words = ("machines", "--fields", "name,state,macs,hardware.memory")
+    csv = person.gets(*words, "-o", "csv").splitlines()
+    assert csv == ["name,state,macs,hardware.memory", f"{name},New,52:54:00:12:34:01,"]
+    assert json.loads(person.gets(*words, "-o", "json"))[0]["macs"] == ["52:54:00:12:34:01"]
+    assert name in person.gets(*words)
+    assert "there is no 'nmae'" in person.told_no("machines", "--fields", "nmae")

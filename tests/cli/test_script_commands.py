@@ -65,7 +65,9 @@ def test_a_machine_is_tested_and_judged(person: Person) -> None:
         tx.exec_driver_sql("UPDATE machines SET state = 'Failed testing'")
     assert "Ready: failed tests overridden" in person.gets("override", name, "--reason", "known")
     assert "would destroy" in person.told_no("test", name, "fio-destructive")
-    assert "scripts" in person.gets("test", name, "stress-ng-cpu-short", "--param", "runtime=60")
+    assert "Testing: run " in person.gets(
+        "test", name, "stress-ng-cpu-short", "--param", "runtime=60"
+    )
     result = welcome["scripts"][0]["result"]
     assert "known" in person.gets("suppress", str(result), "--reason", "known")
     assert "counts again" in person.gets("suppress", str(result))

@@ -13,6 +13,7 @@ from litestar.types import ExceptionHandlersMap
 
 from muster.api import (
     bmcs,
+    bulk,
     choices,
     clashes,
     history,
@@ -21,6 +22,7 @@ from muster.api import (
     journal,
     live,
     machines,
+    operations,
     people,
     power,
     profiles,
@@ -33,6 +35,7 @@ from muster.api import (
 )
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
+from muster.api.fields import Narrowing
 from muster.api.health import REFUSED
 from muster.api.repeats import REPLAYED, Repeats, Replayed
 from muster.api.versions import Changed, Versions
@@ -59,6 +62,8 @@ def router() -> Router:
             *machines.ROUTES,
             *history.ROUTES,
             *tests.ROUTES,
+            *bulk.ROUTES,
+            *operations.ROUTES,
             *tags.ROUTES,
             *choices.ROUTES,
             *rules.ROUTES,
@@ -75,7 +80,7 @@ def router() -> Router:
             *schemas.ROUTES,
         ],
         dependencies=role("viewer"),
-        middleware=[Repeats(), Versions()],
+        middleware=[Repeats(), Versions(), Narrowing()],
         security=SECURITY,
     )
     return Router(path="/api/v1", route_handlers=[people.login, live.stream_events, with_key])

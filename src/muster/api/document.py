@@ -5,10 +5,13 @@ from dataclasses import fields
 from typing import Any
 
 from litestar import Request
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from muster.api.bmcs import Medium, NewScan
+from muster.api.bulk import Acting
 from muster.api.clashes import Deciding, Splitting
+from muster.api.fields import LENGTH, listed
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
 from muster.api.people import Credentials, NewKey, NewUser, UserChanges
@@ -16,7 +19,7 @@ from muster.api.profiles import Expected, Golden
 from muster.api.rules import Ruled
 from muster.api.scripts import Upload
 from muster.api.tags import Saying, Tagging, Writing
-from muster.api.tests import Commissioning, Judgement
+from muster.api.tests import Commissioning, Judgement, Remark
 from muster.power import drivers
 from muster.wire.events import Batch, Event, PhaseReport
 from muster.wire.hello import Evidence, Hello, Nic
@@ -31,6 +34,9 @@ _BODY_OPTIONAL = (
 
 # Signing in has no key yet; what a key is told once is kept nowhere.
 _NEVER_KEPT = ("/api/v1/login", "/api/v1/keys")
+
+# Paths that end with a parameter, and name nothing that GET shows.
+_NO_VERSION = ("/api/v1/keys/", "/api/v1/bulk/")
 
 # What is made has a name or an address that something else may have.
 _MAKING = ("/api/v1/hosts", "/api/v1/keys", "/api/v1/machines", "/api/v1/users")
@@ -68,6 +74,7 @@ PROBLEM: dict[str, Any] = {
 
 
 _MESSAGES: dict[str, type] = {
+    "Acting": Acting,
     "Batch": Batch,
     "Changes": Changes,
     "Chosen": Chosen,
@@ -92,6 +99,7 @@ _MESSAGES: dict[str, type] = {
     "Saying": Saying,
     "Splitting": Splitting,
     "Tagging": Tagging,
+    "Remark": Remark,
     "Upload": Upload,
     "Writing": Writing,
     "UserChanges": UserChanges,
@@ -116,6 +124,7 @@ class Document(JsonRenderPlugin):
         if "Problem" not in schemas:
             schemas["Problem"] = PROBLEM
             _add_limits(schemas)
+            narrowed = _narrowed(request)
             for path, operations in openapi_schema["paths"].items():
                 for method, operation in operations.items():
                     for parameter in operation.get("parameters", ()):
@@ -123,6 +132,8 @@ class Document(JsonRenderPlugin):
                     if path in _BODY_OPTIONAL:
                         operation["requestBody"]["required"] = False
                     taken = [_header(name) for name in _headers(path, method)]
+                    if method == "get" and path in narrowed:
+                        taken.append(_fields(narrowed[path]))
                     if taken:
                         operation.setdefault("parameters", []).extend(taken)
                     operation["responses"] |= _refusals(path, method, operation)
@@ -130,7 +141,10 @@ class Document(JsonRenderPlugin):
 
 
 def _versioned(path: str, method: str) -> bool:
-    return path.startswith("/api/v1/") and "{" in path and method != "get"
+    """True below what GET shows (api/versions.py)."""
+    if not path.startswith("/api/v1/") or "{" not in path:
+        return False
+    return method != "get" and not path.startswith(_NO_VERSION)
 
 
 def _headers(path: str, method: str) -> list[str]:
@@ -151,6 +165,22 @@ def _header(name: str) -> dict[str, Any]:
         schema |= {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
     return {"name": name, "in": "header", "required": False, "deprecated": False,
             "schema": schema, "description": _HEADERS[name]}  # fmt: skip
+
+
+def _narrowed(request: Request[Any, Any, Any]) -> dict[str, list[str]]:
+    """The fields of each list's entries, by path."""
+    return {
+        route.path_format: known
+        for route in request.app.routes
+        for handler in getattr(route, "route_handlers", ())
+        if isinstance(handler, HTTPRouteHandler) and (known := listed(handler))
+    }
+
+
+def _fields(known: list[str]) -> dict[str, Any]:
+    told = f"Only these, with commas: {', '.join(known)}."
+    return {"name": "fields", "in": "query", "required": False, "deprecated": False,
+            "schema": {"type": "string", "maxLength": LENGTH}, "description": told}  # fmt: skip
 
 
 def _add_limits(schemas: dict[str, Any]) -> None:

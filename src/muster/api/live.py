@@ -22,7 +22,7 @@ from muster.lifecycle.secrets import Forbidden
 from muster.store.engine import Store
 from muster.store.events import Event
 
-TOPICS = ("event", "boot", "machine", "run", "output")
+TOPICS = ("event", "boot", "machine", "run", "output", "operation")
 SILENCE_S = 15.0
 """Between two signs of life; proxies end connections that are silent for a minute."""
 
@@ -71,13 +71,15 @@ class EventStream:
             pass
 
     async def _write(self, send: Send) -> None:
-        watch = self._broadcaster.watch(self._topics, after=self._after, silence_s=SILENCE_S)
+        # A run is an operation, under another name.
+        heard = self._topics | {"run"} if "operation" in self._topics else self._topics
+        watch = self._broadcaster.watch(heard, after=self._after, silence_s=SILENCE_S)
         hello = json.dumps({"server": HOUSE, "version": __version__})
         begin = f"retry: 1000\nevent: hello\ndata: {hello}\n\n".encode()
         try:
             async for news in watch:
                 # The place in the row is taken before the hello: what comes after it is told.
-                body = begin + framed(news)
+                body = begin + framed(news, self._topics)
                 if not body and not await asyncio.to_thread(self._still_open):
                     await self._send(send, b"event: signed-out\ndata: {}\n\n", more=False)
                     return
@@ -100,11 +102,14 @@ class EventStream:
             return False
 
 
-def framed(news: News) -> bytes:
+def framed(news: News, topics: frozenset[str]) -> bytes:
     """News on the wire; nothing for no news."""
     parts = [_event(event) for event in news.events]
-    if news.changes:
-        changes = json.dumps([[notice.topic, notice.key] for notice in news.changes])
+    changed = [[n.topic, n.key] for n in news.changes if n.topic in topics]
+    if "operation" in topics:
+        changed += [["operation", f"run-{n.key}"] for n in news.changes if n.topic == "run"]
+    if changed:
+        changes = json.dumps(changed)
         parts.append(f"event: change\ndata: {changes}\n\n".encode())
     if news.lost:
         parts.append(b"event: lost\ndata: {}\n\n")

@@ -3,13 +3,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import delete, get, patch, post
 from litestar.params import Parameter, QueryParameter
 
+from muster.api import fields as chosen
 from muster.api import shapes
 from muster.api.access import role
+from muster.api.fields import Fields, Narrowed
 from muster.api.shapes import BootShown, Machines, MachineShown, RunShown
 from muster.lifecycle import commission, listing, pools
 from muster.lifecycle.listing import Asked
@@ -44,12 +46,17 @@ def list_machines(
     ] = "name",
     after: Annotated[str, Parameter(max_length=400, description=_AFTER)] = "",
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
-) -> Machines:
+    fields: Fields = "",
+) -> Machines | Narrowed:
     """Machines, a page at a time; with `filter` a page may hold fewer than `limit`."""
     asked = Asked(parse(condition) if condition else None, search, in_state or "")
+    wanted = chosen.names(fields) if fields else None
     order = Order.asked(sort)
     with store.read() as tx:
         page = listing.page(tx, asked, order=order, after=after, limit=limit)
+        if wanted is not None:
+            items = chosen.of_machines(tx, page.machines, wanted)
+            return Narrowed(items, page.next, page.because)
         return Machines(shapes.machines(tx, page.machines), page.next, page.because)
 
 
@@ -69,10 +76,31 @@ def count_machines(store: Store, user: User) -> Counts:
     return Counts(sum(states.values()), states)
 
 
+@dataclass(frozen=True)
+class PoolShown:
+    """A pool is there while a machine is in it."""
+
+    name: str
+    machines: int
+
+
+@get("/pools", sync_to_thread=True)
+def list_pools(store: Store, user: User) -> list[PoolShown]:
+    """Every pool by name, and how many machines are in it."""
+    with store.read() as tx:
+        return [PoolShown(name, count) for name, count in machines.count_by_pool(tx).items()]
+
+
 @get(PATH, sync_to_thread=True)
-def show_machine(reference: Reference, store: Store, user: User) -> MachineShown:
-    """One machine."""
-    return machine_shown(store, reference)
+def show_machine(
+    reference: Reference, store: Store, user: User, fields: Fields = ""
+) -> MachineShown | dict[str, Any]:
+    """One machine, or with `fields` some of it."""
+    if not fields:
+        return machine_shown(store, reference)
+    wanted = chosen.names(fields)
+    with store.read() as tx:
+        return chosen.of_machines(tx, [machines.find(tx, reference)], wanted)[0]
 
 
 @get(PATH + "/boots", sync_to_thread=True)
@@ -168,6 +196,7 @@ def machine_shown(store: Store, reference: str) -> MachineShown:
 ROUTES = [
     list_machines,
     count_machines,
+    list_pools,
     show_machine,
     machine_boots,
     machine_runs,

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Literal
 
-from litestar import get, post, put
+from litestar import Response, get, post, put
 from litestar.params import QueryParameter
 
 from muster.api.access import role
 from muster.api.machines import PATH, Reference, machine_shown
+from muster.api.operations import started
 from muster.api.shapes import MachineShown, shown
 from muster.lifecycle import adding, bmclogs, power, switches
 from muster.lifecycle.bmclogs import BmcLog
@@ -136,10 +137,12 @@ def ask_power(
         Literal["pxe", "http", "disk", "cd"] | None,
         QueryParameter(description="What it boots from, this once; needs a BMC that can choose."),
     ] = None,
-) -> MachineShown:
-    """Switch a machine; the outcome is an event."""
-    power.ask(store, policy, reference, goal, actor=user.name, now=now, boot_device=boot or "")
-    return machine_shown(store, reference)
+) -> Response[MachineShown]:
+    """Switch a machine; without a driver a person is told to, and there is nothing to wait for."""
+    operation = power.ask(
+        store, policy, reference, goal, actor=user.name, now=now, boot_device=boot or ""
+    )
+    return started(machine_shown(store, reference), operation)
 
 
 def _shown(store: Store, keyring: Keyring, reference: str) -> PowerShown:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.params import Parameter
 
 from muster.api import shapes
 from muster.api.access import role
+from muster.api.operations import started
 from muster.api.shapes import MachineShown, ResultShown, RunShown
-from muster.lifecycle import commission, test
+from muster.lifecycle import commission, judging, test
 from muster.lifecycle.commission import Options
 from muster.lifecycle.policy import Policy
 from muster.store import findings, machines, runs
@@ -26,20 +27,19 @@ Number = Annotated[int, Parameter(ge=1, le=2**53)]
 
 
 @dataclass(frozen=True)
-class Commissioning(Limited):
+class Choice(Limited):
     """`enable_ssh` keeps the machine on afterwards, open to the operator's SSH keys.
 
     `scripts` and `tests` are names and tags; no scripts: all but those tagged noauto; tests
-    ["none"]: none. `parameters` by script ("*": every) and name. `destroy`: the machine's name
-    again, when a chosen script is destructive. `skip_bmc_config` leaves the BMC alone altogether;
-    `bmc_config`: make a user for muster in it, or not (without: as the server's settings say).
+    ["none"]: none. `parameters` by script ("*": every) and name. `skip_bmc_config` leaves the BMC
+    alone altogether; `bmc_config`: make a user for muster in it, or not (without: as the server's
+    settings say).
     """
 
     enable_ssh: bool = False
     scripts: list[str] = limited(most=500, factory=list)
     tests: list[str] = limited(most=500, factory=lambda: ["commissioning"])
     parameters: dict[str, dict[str, str]] = field(default_factory=dict)
-    destroy: str = limited(most=63, default="")
     skip_bmc_config: bool = False
     bmc_config: bool | None = None
 
@@ -57,25 +57,37 @@ class Commissioning(Limited):
                     _check_line(f"parameters.{script}.{name}", text)
 
 
+@dataclass(frozen=True)
+class Commissioning(Choice):
+    """What is run. `destroy`: the machine's name again, when a chosen script is destructive."""
+
+    destroy: str = limited(most=63, default="")
+
+
 def _check_line(name: str, text: str) -> None:
     if not text.isprintable():
         raise ValueError(f"{name}: {text[:40]!r} must be one line of text")
 
 
-def _options(data: Commissioning | None) -> Options:
-    asked = data or Commissioning()
+def options_of(asked: Choice, *, destroy: str = "") -> Options:
+    """What lifecycle calls it."""
     told = {None: "", True: "configure", False: "look"}[asked.bmc_config]
     return Options(
         asked.enable_ssh,
         asked.scripts,
         asked.tests,
         asked.parameters,
-        asked.destroy,
+        destroy,
         "skip" if asked.skip_bmc_config else told,
     )
 
 
-@post(PATH + "/commission", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+def _options(data: Commissioning | None) -> Options:
+    asked = data or Commissioning()
+    return options_of(asked, destroy=asked.destroy)
+
+
+@post(PATH + "/commission", status_code=202, sync_to_thread=True, dependencies=role("operator"))
 def start_commissioning(
     reference: Reference,
     store: Store,
@@ -83,13 +95,13 @@ def start_commissioning(
     user: User,
     now: datetime,
     data: Commissioning | None = None,
-) -> RunShown:
+) -> Response[RunShown]:
     """Accept a machine, switch it on, run every commissioning script, then the tests."""
     run = commission.start(store, policy, reference, _options(data), actor=user.name, now=now)
-    return _run(store, run)
+    return started(_run(store, run), f"run-{run}")
 
 
-@post(PATH + "/test", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+@post(PATH + "/test", status_code=202, sync_to_thread=True, dependencies=role("operator"))
 def start_testing(
     reference: Reference,
     store: Store,
@@ -97,10 +109,10 @@ def start_testing(
     user: User,
     now: datetime,
     data: Commissioning | None = None,
-) -> RunShown:
+) -> Response[RunShown]:
     """Switch a machine on and run the chosen tests."""
     run = test.start(store, policy, reference, _options(data), actor=user.name, now=now)
-    return _run(store, run)
+    return started(_run(store, run), f"run-{run}")
 
 
 def _run(store: Store, run: int) -> RunShown:
@@ -121,6 +133,33 @@ def override_tests(
 ) -> MachineShown:
     """Call a machine that failed its tests Ready, for a reason."""
     test.override(store, reference, reason=data.reason, actor=user.name, now=now)
+    with store.read() as tx:
+        return shapes.machines(tx, [machines.find(tx, reference)])[0]
+
+
+@dataclass(frozen=True)
+class Remark(Limited):
+    """Why, if there is anything to say."""
+
+    reason: str = limited(most=2000, default="")
+
+
+@post(PATH + "/mark-broken", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+def mark_broken(
+    reference: Reference, data: Remark, store: Store, user: User, now: datetime
+) -> MachineShown:
+    """Call a machine Broken."""
+    judging.broken(store, reference, reason=data.reason, actor=user.name, now=now)
+    with store.read() as tx:
+        return shapes.machines(tx, [machines.find(tx, reference)])[0]
+
+
+@post(PATH + "/mark-fixed", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+def mark_fixed(
+    reference: Reference, data: Remark, store: Store, user: User, now: datetime
+) -> MachineShown:
+    """Call a Broken machine Ready."""
+    judging.fixed(store, reference, reason=data.reason, actor=user.name, now=now)
     with store.read() as tx:
         return shapes.machines(tx, [machines.find(tx, reference)])[0]
 
@@ -147,4 +186,12 @@ def machine_findings(reference: Reference, store: Store, user: User) -> list[Fin
         return findings.of_machine(tx, machines.find(tx, reference).id)
 
 
-ROUTES = [start_commissioning, start_testing, override_tests, suppress_result, machine_findings]
+ROUTES = [
+    start_commissioning,
+    start_testing,
+    override_tests,
+    mark_broken,
+    mark_fixed,
+    suppress_result,
+    machine_findings,
+]

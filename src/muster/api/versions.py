@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from litestar import Litestar, Request
 from litestar.enums import ScopeType
@@ -204,9 +204,10 @@ def _shows(scope: HTTPScope) -> bool:
         return False
     handler = cast(HTTPRouteHandler, scope["route_handler"])
     if scope["method"] == "GET":
-        return handler is thing.show
-    same = (each.parsed_fn_signature.return_type.annotation for each in (handler, thing.show))
-    return len(set(same)) == 1
+        # Some of its fields are no version of it.
+        return handler is thing.show and not scope["query_string"]
+    done, shown = (h.parsed_fn_signature.return_type.annotation for h in (handler, thing.show))
+    return done == shown or done in get_args(shown)
 
 
 def _tagged(scope: HTTPScope, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:

@@ -33,6 +33,7 @@ def machines(
     view: str = "",
     columns: str = "",
     save_columns: bool = False,
+    fields: str = "",
     output: Annotated[Literal["table", "json", "yaml", "csv"], Parameter(alias="-o")] = "table",
 ) -> None:
     """List machines: muster machines 'memory >= 512GiB and nic.vendor has "Mellanox"'.
@@ -46,32 +47,63 @@ def machines(
     search
         Only machines with these words: models, serial numbers (or their end), MACs ...
     sort
-        name, state, product, serial, pool, cores, memory, seen_at, created_at or updated_at;
-        with a minus (-memory) from the last to the first
+        name, state, product, serial, pool, cores, memory, seen_at ...; -memory: the last first
     view
         As this saved view says; what is given beside it comes first
     columns
         What to show instead, as name,serial,macs; a machine's fields as JSON has them
     save_columns
         Show these columns from now on; with --columns "" the usual ones again
+    fields
+        Ask for these only, as name,hardware.memory: docs/api.md says what there is
     output
         table, or json, yaml, csv for programs
     """
     chosen = _chosen(columns, save=save_columns)
     given = {"state": in_state, "filter": condition, "search": search, "sort": sort}
+    client = Client()
     try:
-        client = Client()
         asked = views.asked(client, view) | {k: v for k, v in given.items() if v}
-        found, because = _every(client, **asked)
+        found, because = _every(client, **asked, fields=fields)
     except ApiError as error:
         fail(str(error))
-    if output == "table":
+    if fields:
+        _print_fields(found, output)
+    elif output == "table":
         _print_table(chosen, found, because, filtered=bool(asked.keys() - {"sort"}))
-    elif output == "csv":
-        head = chosen or _PLAIN
+    else:
+        _print_whole(chosen or _PLAIN, found, because, output)
+
+
+def _print_whole(
+    head: tuple[str, ...], found: list[dict[str, Any]], because: dict[str, str], output: str
+) -> None:
+    if output == "csv":
         print(csv_text(head, [_plain_row(head, machine, because) for machine in found]), end="")
     else:
         print(json_text(found) if output == "json" else yaml_text(found))
+
+
+def _print_fields(found: list[dict[str, Any]], output: str) -> None:
+    """As the server has them; in a table and in CSV the values of a list apart by spaces."""
+    if output in ("json", "yaml"):
+        print(json_text(found) if output == "json" else yaml_text(found))
+        return
+    head = list(found[0]) if found else []
+    rows = [[_flat(machine[name]) for name in head] for machine in found]
+    if output == "csv":
+        print(csv_text(head, rows), end="")
+        return
+    table = Table(*head)
+    for row in rows:
+        table.add_row(*map(clean, row))
+    Console().print(table if found else "no machine is so")
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, list):
+        return " ".join(str(_flat(one)) for one in value)
+    return "" if value is None else json.dumps(value) if isinstance(value, dict) else value
 
 
 def _chosen(columns: str, *, save: bool) -> tuple[str, ...]:

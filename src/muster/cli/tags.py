@@ -9,12 +9,17 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from muster.cli.acting import act
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.forms import json_text
+from muster.cli.verbs import broken, fixed
 from muster.cli.words import clean, plain
 
 tag = cyclopts.App(name="tag", help="Tags: by hand, or by a condition over the hardware.")
 machine = cyclopts.App(name="machine", help="Say something of a machine: tags, notes, its pool.")
+Also = Annotated[
+    list[str] | None, Parameter(negative="", consume_multiple=True, help="More machines.")
+]
 Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
 
 
@@ -100,17 +105,19 @@ def untag_machine(name: str, tag: str, /, *more: str) -> int:
 
 
 @machine.command(name="pool")
-def pool(name: str, pool: str = "", /) -> None:
-    """Put a machine into a pool; without a pool's name, out of its pool."""
-    found = _ask("PATCH", machine_path(name), {"pool": pool})
-    print(plain(f"{found['name']}: {f'pool {pool}' if found['pool'] else 'no pool'}"))
+def pool(name: str, pool: str = "", /, *, also: Also = None) -> int:
+    """Put machines into a pool; without a pool's name, out of their pools."""
+    return act("pool", [name, *(also or [])], pool=pool)
 
 
 @machine.command(name="note")
-def note(name: str, text: str, /) -> None:
-    """Write a note on a machine."""
-    found = _ask("POST", machine_path(name, "/notes"), {"text": text})
-    print(f"note {found['id']}")
+def note(name: str, text: str, /, *, also: Also = None) -> int:
+    """Write a note on machines."""
+    return act("note", [name, *(also or [])], text=text)
+
+
+machine.command(broken, name="broken")
+machine.command(fixed, name="fixed")
 
 
 @machine.command(name="notes")

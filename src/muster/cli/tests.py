@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from muster.cli.acting import act
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.verbs import watch_all
 from muster.cli.words import plain
@@ -18,6 +19,7 @@ def commission(
     /,
     *more: str,
     watch: bool = False,
+    wait: bool = False,
     enable_ssh: bool = False,
     script: Words | None = None,
     test: Words | None = None,
@@ -36,6 +38,8 @@ def commission(
         More of them
     watch
         Stay until the end; exit status 1 when a machine is not Ready then
+    wait
+        Stay until the end, with a line for every step; exit status 1 when one run does not pass
     enable_ssh
         Keep them on afterwards, open to the operator's SSH keys
     script
@@ -53,14 +57,16 @@ def commission(
     """
     body = _choice(script or [], test, param or [], destroy) | {"enable_ssh": enable_ssh}
     body |= {"skip_bmc_config": skip_bmc_config, "bmc_config": bmc_config}
-    return _start([machine, *more], "/commission", body, watch=watch)
+    return _start([machine, *more], "commission", body, watch=watch, wait=wait)
 
 
 def run_tests(
     machine: str,
     /,
     *tests: str,
+    also: Words | None = None,
     watch: bool = False,
+    wait: bool = False,
     param: Words | None = None,
     destroy: str = "",
 ) -> int:
@@ -72,29 +78,34 @@ def run_tests(
         Name or id
     tests
         Names or tags (quick, standard, burn-in); without: those tagged commissioning
+    also
+        More machines
     watch
         Stay until the end; exit status 1 when the machine is not Ready then
+    wait
+        Stay until the end, with a line for every step; exit status 1 when the run does not pass
     param
         [SCRIPT.]NAME=VALUE
     destroy
         The machine's name again, when a chosen test destroys what is on its disks
     """
     body = _choice([], list(tests) or None, param or [], destroy)
-    return _start([machine], "/test", body, watch=watch)
+    return _start([machine, *(also or [])], "test", body, watch=watch, wait=wait)
 
 
-def override(machine: str, /, *, reason: str) -> None:
-    """Call a machine that failed its tests Ready.
+def override(machine: str, /, *more: str, reason: str) -> int:
+    """Call machines that failed their tests Ready.
 
     Parameters
     ----------
     machine
         Name or id
+    more
+        More of them
     reason
         Why; it stays on the record
     """
-    found = _ask(machine_path(machine, "/override"), {"reason": reason})
-    print(plain(f"{found['name']}: {found['state']}: {found['state_reason']}"))
+    return act("override", [machine, *more], reason=reason)
 
 
 def suppress(result: int, /, *, reason: str = "") -> None:
@@ -129,7 +140,9 @@ def findings(machine: str, /) -> None:
 def _choice(
     scripts: list[str], tests: list[str] | None, params: list[str], destroy: str
 ) -> dict[str, Any]:
-    body = {"scripts": scripts, "destroy": destroy, "parameters": parameters(params)}
+    body: dict[str, Any] = {"parameters": parameters(params)}
+    body |= {"destroy": [destroy]} if destroy else {}
+    body |= {"scripts": scripts} if scripts else {}
     return body | ({} if tests is None else {"tests": tests})
 
 
@@ -145,11 +158,9 @@ def parameters(words: list[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _start(names: list[str], verb: str, body: dict[str, Any], *, watch: bool) -> int:
-    for name in names:
-        run = _ask(machine_path(name, verb), body)
-        print(f"{name}: run {run['id']}: {len(run['results'])} scripts")
-    return watch_all(Client(), names) if watch else 0
+def _start(names: list[str], action: str, body: dict[str, Any], *, watch: bool, wait: bool) -> int:
+    failed = act(action, names, wait=wait, **body)
+    return watch_all(Client(), names) if watch and not failed else failed
 
 
 def _ask(path: str, body: object) -> Any:

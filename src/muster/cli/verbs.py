@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from muster.cli.acting import act
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.words import plain
 
@@ -59,19 +60,29 @@ def _progress(client: Client, name: str) -> tuple[dict[str, Any], int, int | Non
     return machine, done, len(results), plain(now)
 
 
-def abort(machine: str, /) -> None:
-    """End what a machine is doing; its former state comes back."""
-    _tell(machine, "POST", "/abort")
+def abort(machine: str, /, *more: str) -> int:
+    """End what machines are doing; their former states come back."""
+    return act("abort", [machine, *more])
 
 
-def accept(machine: str, /) -> None:
-    """Permit a held machine to send its data."""
-    _tell(machine, "POST", "/accept")
+def accept(machine: str, /, *more: str) -> int:
+    """Permit held machines to send their data."""
+    return act("accept", [machine, *more])
 
 
-def deny(machine: str, /, *, reason: str = "") -> None:
-    """Refuse a New machine; it switches off and is not started again."""
-    _tell(machine, "POST", "/deny", {"reason": reason})
+def deny(machine: str, /, *more: str, reason: str = "") -> int:
+    """Refuse New machines; they switch off and are not started again."""
+    return act("deny", [machine, *more], reason=reason)
+
+
+def broken(machine: str, /, *more: str, reason: str = "") -> int:
+    """Call machines Broken; nothing starts by itself on them."""
+    return act("mark-broken", [machine, *more], reason=reason)
+
+
+def fixed(machine: str, /, *more: str, reason: str = "") -> int:
+    """Call Broken machines Ready again."""
+    return act("mark-fixed", [machine, *more], reason=reason)
 
 
 def rename(machine: str, name: str, /) -> None:
@@ -81,23 +92,28 @@ def rename(machine: str, name: str, /) -> None:
 
 def power(
     machine: str,
-    goal: Literal["on", "off", "cycle"],
     /,
-    *,
+    *goal: str,
     boot: Literal["pxe", "http", "disk", "cd"] | None = None,
-) -> None:
-    """Switch a machine; `muster events` tells the outcome.
+    wait: bool = False,
+) -> int:
+    """Switch machines: muster power web-1 web-2 off.
 
     Parameters
     ----------
     machine
-        Name or id
+        Name or id, as many as there are
     goal
-        on, off, or cycle
+        on, off, or cycle; it comes last
     boot
-        What it boots from, this once; its BMC must be able to choose
+        What they boot from, this once; their BMCs must be able to choose
+    wait
+        Stay until they are so; exit status 1 when one is not
     """
-    _tell(machine, "POST", f"/power/{goal}{f'?boot={boot}' if boot else ''}")
+    names = [machine, *goal]
+    if len(names) < 2 or (wanted := names.pop()) not in ("on", "off", "cycle"):
+        fail("say at last what is wanted: muster power MACHINE [MORE ...] on|off|cycle")
+    return act(wanted, names, wait=wait, **({"boot": boot} if boot else {}))
 
 
 def add(
@@ -172,25 +188,25 @@ def value_of(name: str, given: str) -> str:
         fail(f"{name}: {given[1:]}: {error}")
 
 
-def delete(machine: str, /, *, yes: bool = False) -> None:
-    """Forget a machine; its events stay. It enlists anew when it boots.
+def delete(machine: str, /, *more: str, yes: bool = False) -> int:
+    """Forget machines; their events stay. They enlist anew when they boot.
 
     Parameters
     ----------
     machine
         Name or id
+    more
+        More of them
     yes
         Do not ask
     """
+    names = [machine, *more]
     if not yes and not (
-        sys.stdin.isatty() and input(f"delete {machine} and all its results? [y/N] ") == "y"
+        sys.stdin.isatty()
+        and input(f"delete {', '.join(names)} and all their results? [y/N] ") == "y"
     ):
         fail("nothing was deleted; say --yes when you do not want to be asked")
-    try:
-        Client().send("DELETE", machine_path(machine))
-    except ApiError as error:
-        fail(str(error))
-    print(f"{machine} was deleted")
+    return act("delete", names)
 
 
 def _tell(machine: str, method: str, rest: str, body: object = None) -> None:

@@ -139,7 +139,7 @@ class Show:
     def _until_surveyed(self, names: list[str]) -> dict[str, str]:
         def surveyed() -> dict[str, str] | None:
             found = {}
-            for machine in self._client.every("/machines"):
+            for machine in self._client.every("list_machines"):
                 for mac in machine["macs"]:
                     if mac in self._owners and machine["surveyed_at"]:
                         found[self._owners[mac]] = machine["id"]

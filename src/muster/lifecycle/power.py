@@ -66,19 +66,21 @@ def want(
     *,
     why: str,
     boot_device: str = "",
-) -> None:
-    """Write the goal (on, off, cycle); a machine without a driver is told to a person.
+) -> str:
+    """Write the goal (on, off, cycle); a machine without a driver is told to a person, and "" is
 
+    returned, else the operation.
     `boot_device`: one of drivers.BOOT_DEVICES, NETWORK, or "": as its firmware likes.
     """
     if machine.power_driver == "manual":
         told = f"switch {machine.name} {'on' if goal == 'cycle' else goal} by hand: {why}"
         events.add(tx, now, "power.manual", told, machine=machine.id)
-        return
+        return ""
     deadline = now + timedelta(seconds=policy.power_s)
-    goals.want(tx, machine.id, goal, now=now, deadline=deadline, boot_device=boot_device)
+    wanted = goals.want(tx, machine.id, goal, now=now, deadline=deadline, boot_device=boot_device)
     told = f"power {goal} wanted for {machine.name}: {why}"
     events.add(tx, now, "power.wanted", told, machine=machine.id)
+    return goals.operation(machine.id, wanted)
 
 
 def ask(
@@ -90,10 +92,10 @@ def ask(
     actor: str,
     now: datetime,
     boot_device: str = "",
-) -> None:
+) -> str:
     """A person's wish to switch a machine on, off or off and on, and from what it shall boot.
 
-    Raises Conflict when its driver cannot choose that.
+    Returns the operation as `want` does. Raises Conflict when its driver cannot choose that.
     """
     with store.write() as tx:
         machine = machines.find_for_update(tx, reference)
@@ -105,7 +107,7 @@ def ask(
                 " from; leave boot out, or choose it at the machine"
             )
         why = f"asked by {actor}"
-        want(tx, policy, machine, goal, now, why=why, boot_device=boot_device)
+        return want(tx, policy, machine, goal, now, why=why, boot_device=boot_device)
 
 
 async def work(board: Switchboard) -> None:

@@ -76,6 +76,8 @@ def application(
             version=__version__,
             path="/api",
             render_plugins=[Document()],
+            # Programs call an operation by the name of its handler (muster/client.py).
+            operation_id_creator=lambda handler, _method, _path: handler.handler_name,
             components=Components(
                 security_schemes={
                     "apiKey": SecurityScheme(type="http", scheme="bearer"),

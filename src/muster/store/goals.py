@@ -14,7 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from muster.store.engine import Tx
-from muster.store.rows import to
+from muster.store.notices import tell
+from muster.store.rows import all_to, to
 from muster.store.schema import bmc_leases, machines, power_goals
 
 
@@ -57,10 +58,23 @@ class Limits:
     a_subnet: int
 
 
+def operation(machine: str, generation: int) -> str:
+    """What a goal is called where anything that takes long is watched."""
+    return f"power-{machine}-{generation}"
+
+
+def unfinished(tx: Tx, *, machine: str = "", limit: int) -> list[Goal]:
+    """Goals that are worked on, of one machine or of all."""
+    query = sa.select(power_goals).where(power_goals.c.status.in_(("waiting", "sent")))
+    if machine:
+        query = query.where(power_goals.c.machine_id == machine)
+    return all_to(Goal, tx.execute(query.order_by(power_goals.c.updated_at.desc()).limit(limit)))
+
+
 def want(
     tx: Tx, machine: str, goal: str, *, now: datetime, deadline: datetime, boot_device: str = ""
-) -> None:
-    """Replace whatever was wanted before."""
+) -> int:
+    """Replace whatever was wanted before; returns the generation of the new goal."""
     old = find(tx, machine)
     values: dict[str, Any] = {
         "goal": goal,
@@ -76,9 +90,11 @@ def want(
     }
     if old is None:
         tx.execute(power_goals.insert().values(machine_id=machine, generation=1, **values))
-        return
+        return 1
     where = power_goals.c.machine_id == machine
     tx.execute(power_goals.update().where(where).values(generation=old.generation + 1, **values))
+    tell(tx, "operation", operation(machine, old.generation))
+    return old.generation + 1
 
 
 def find(tx: Tx, machine: str) -> Goal | None:
@@ -163,4 +179,5 @@ def settle(tx: Tx, claimed: Goal, **values: Any) -> bool:
         power_goals.c.machine_id == claimed.machine_id,
         power_goals.c.generation == claimed.generation,
     )
+    tell(tx, "operation", operation(claimed.machine_id, claimed.generation))
     return tx.execute(power_goals.update().where(where).values(values)).rowcount == 1

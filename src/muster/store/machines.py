@@ -135,6 +135,13 @@ def count_by_state(tx: Tx) -> dict[str, int]:
     return {str(state): int(number) for state, number in tx.execute(query)}
 
 
+def count_by_pool(tx: Tx) -> dict[str, int]:
+    """How many machines are in each pool that any is in, by its name."""
+    query = sa.select(machines.c.pool, sa.func.count()).where(machines.c.pool != "")
+    rows = tx.execute(query.group_by(machines.c.pool).order_by(machines.c.pool))
+    return {str(pool): int(number) for pool, number in rows}
+
+
 def macs_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[str]]:
     """The MACs on the records of `ids`, sorted."""
     found: dict[str, list[str]] = {machine: [] for machine in ids}

@@ -22,7 +22,10 @@ _PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class Notice:
-    """`topic` is event, boot, machine, run or output; `key` its id. "lost": anything may have."""
+    """`topic` is event, boot, machine, run, output or operation; `key` its id. "lost": anything
+
+    may have changed.
+    """
 
     topic: str
     key: str

@@ -143,6 +143,14 @@ def some(tx: Tx, machine: str, *, limit: int = 50) -> list[Run]:
     return all_to(Run, tx.execute(query.limit(limit)))
 
 
+def unfinished(tx: Tx, *, machine: str = "", limit: int) -> list[Run]:
+    """Open runs, of one machine or of all, the newest first."""
+    query = sa.select(runs).where(runs.c.state.in_(OPEN)).order_by(runs.c.id.desc())
+    if machine:
+        query = query.where(runs.c.machine_id == machine)
+    return all_to(Run, tx.execute(query.limit(limit)))
+
+
 def overdue(tx: Tx, now: datetime) -> list[Run]:
     """Open runs whose machine did not come in time."""
     query = sa.select(runs).where(runs.c.deadline_at <= now, runs.c.state.in_(OPEN))
