@@ -30,6 +30,7 @@ def fleet(home: House) -> dict[str, str]:
         body = altered(DOCUMENT, less) if number == 2 else DOCUMENT
         machine = home.surveyed(body, **who) if number < 4 else home.enlist(**who)["machine"]
         with home.store.write() as tx:
+            machine = machines.find(tx, machine).id
             machines.update(tx, machine, name=f"web-{number}", vendor="ACME", product="Rack9000")
         found[f"web-{number}"] = machine
     return found
