@@ -152,6 +152,8 @@ POSTS = (
     ("/profiles/-/new", {"name": "p"}),
     ("/profiles/-/learn", {"name": "p", "names": "m"}),
     ("/profiles/p", {"do": "delete"}),
+    ("/scripts/-/try", {"name": "50-maas-01-commissioning"}),
+    ("/scripts/-/try/x", {}),
     ("/tags", {"name": "t", "definition": "tpm"}),
     ("/machines/{machine}/notes", {"text": "t"}),
     ("/power/scan", {"ranges": "127.0.0.1"}),

@@ -66,8 +66,8 @@ def read(
     row = RuleRow(name, priority, condition, asdict(actions), comment, enabled=False, tried="",
                   tried_to=None, tried_at=None, updated_by=actor, updated_at=now)  # fmt: skip
     try:
-        machine_rules.check(actions)
         known = compiled(row)
+        machine_rules.check(actions)
         ordered([known])
     except BadRule as error:
         raise BadMessage(error.field, error.why) from error

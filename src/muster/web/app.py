@@ -31,6 +31,7 @@ from muster.web import (
     sign_in,
     tags,
     topology,
+    trials,
 )
 from muster.web.page import page
 from muster.web.session import DEPENDENCY, AnyRequest, SignInFirst
@@ -48,6 +49,7 @@ def router() -> Router:
             *acting.ROUTES,
             *logs.ROUTES,
             *scripts.ROUTES,
+            *trials.ROUTES,
             *rules.ROUTES,
             *profiles.ROUTES,
             *tags.ROUTES,
