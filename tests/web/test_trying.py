@@ -94,7 +94,9 @@ def test_what_a_test_measured_is_seen_beside_others_of_the_model(page: Page, hom
             result = next(r.id for r in runs.results_of(tx, run.id) if "support" in r.name)
             runs.update_result(tx, result, values=values)
     page.goto(f"/results/{result}")
-    expect(page.locator("dl.facts")).to_contain_text("this model: 1210.0 to 3540.0, 8 results")
+    expect(page.locator("dl.facts")).to_contain_text(
+        "this model: 1210 to 3540, median 3470, 8 results -65 % from the median"
+    )
     expect(page.locator(".spread canvas")).to_be_visible()
     assert serious(page) == []
     shoot(page, "spread")

@@ -97,7 +97,8 @@ def one(profile: Name, request: AnyRequest, store: Store, looking: Looking) -> R
     """What is expected, and what deviates from it."""
     with store.read() as tx:
         row = profiles.find(tx, profile)
-    text = yaml.safe_dump(row.expected, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(row.expected, sort_keys=False, allow_unicode=True,
+                          default_flow_style=None)  # fmt: skip
     return page(request, "profile.html", looking, row=row, text=text, wrong="", fields=fields())
 
 

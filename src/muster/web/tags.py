@@ -86,7 +86,7 @@ def note(
                 raise Conflict(f"note {number} is on another machine")
         note_verbs.delete(store, number, actor=looking.user.name, now=now)
     else:
-        text = data.get("text", "")[:10_000]
+        text = data.get("text", "").replace("\r\n", "\n")[:10_000]
         note_verbs.add(store, reference, text, actor=looking.user.name, now=now)
     return Redirect(f"/machines/{reference}#notes", status_code=303)
 
