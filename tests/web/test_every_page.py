@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from rackserver import rackserver
 from tests.web.browsing import Watched, serious, shoot
-from tests.web.house import House, altered
+from tests.web.house import House, altered, utc_now
+
+from muster.store import hosts
+from muster.store.hosts import Host
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +55,17 @@ def rack(home: House) -> dict[str, str]:
     # A board that moved: the MAC of one machine, the UUID of another.
     words = {"mac": "52:54:00:00:00:02", "uuid": "5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a03"}
     assert "clash" in home.client.get("/boot/ipxe", params=words).text
+    condition = {"condition": "pcie.degraded > 0", "tags": ["look-at-it"]}
+    assert home.ask("PUT", "/rules/degraded", json=condition).status_code == 200
+    golden = {"machines": [ids["m1"]], "condition": 'product = "Rack9000"'}
+    assert home.ask("POST", "/profiles/r750/learn", json=golden).status_code == 201
+    definition = {"kind": "expression", "definition": "cpu.sockets = 2"}
+    home.ask("PUT", "/tags/two-sockets", json=definition)
+    home.ask("PATCH", f"/machines/{ids['m1']}", json={"pool": "lab"})
+    unreachable = Host("h1", "lxd1", "lxd", {"power_address": "127.0.0.1:1"}, "", {}, "",
+                       None, None, utc_now(), utc_now())  # fmt: skip
+    with home.store.write() as tx:
+        hosts.add(tx, unreachable)
     run = home.get(f"/machines/{ids['m1']}/runs")[0]
     survey = next(r for r in run["results"] if r["name"] == "50-maas-01-commissioning")
     clash = str(home.get("/clashes")[0]["id"])
@@ -70,6 +84,16 @@ PAGES = {
     "clashes": "/clashes",
     "clash": "/clashes/{clash}",
     "topology": "/topology",
+    "rules": "/rules",
+    "rule": "/rules/degraded",
+    "rule-edit": "/rules/degraded/edit",
+    "profiles": "/profiles",
+    "profile": "/profiles/r750",
+    "odd-ones": "/profiles/-/odd-ones?product=Rack9000",
+    "tags": "/tags",
+    "scan": "/power/scan",
+    "hosts": "/power/hosts",
+    "host": "/power/hosts/lxd1",
     "scripts": "/scripts",
     "script": "/scripts/50-maas-01-commissioning",
     "script-edit": "/scripts/new",

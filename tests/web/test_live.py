@@ -185,8 +185,8 @@ def test_hostile_words_in_every_field_are_shown_and_none_acts(
 ) -> None:
     """200 strings through evidence, document, script output, LLDP, names, tags, comments."""
     assert len(STRINGS) >= 200
-    paths = {"/", "/machines?columns=state,hardware,serial,mac,why", "/events", "/topology"}
-    paths |= {"/scripts", "/settings", "/power", "/events?kind=audit."}
+    paths = {"/", "/machines?columns=state,model,tags,serial,mac,why", "/events", "/topology"}
+    paths |= {"/scripts", "/settings", "/power", "/events?kind=audit.", "/tags", "/profiles"}
     for start in range(0, len(STRINGS), 25):
         paths |= hostile_machine(home, (STRINGS * 2)[start : start + 25])
     watched.expected += ["404", "400"]

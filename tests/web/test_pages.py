@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.api.desk import Desk
+from tests.api.test_scan import SECRET, Row, row
 from tests.server.shelf import stocked
 
 from muster.lifecycle import people
@@ -15,6 +16,7 @@ from muster.store.engine import Store
 from muster.web import assets, session
 
 PASSWORD = "correct horse"
+__all__ = ["row"]
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,19 @@ POSTS = (
     ("/scripts", {"source": "#!/bin/sh\n"}),
     ("/scripts/50-maas-01-commissioning/use", {"enabled": "no"}),
     ("/clashes/1", {"decision": "new"}),
+    ("/rules", {"name": "r", "condition": "tpm", "tags": "t"}),
+    ("/rules/r/dry-run", {"after": ""}),
+    ("/rules/r", {"do": "enable"}),
+    ("/profiles/-/new", {"name": "p"}),
+    ("/profiles/-/learn", {"name": "p", "names": "m"}),
+    ("/profiles/p", {"do": "delete"}),
+    ("/scripts/-/try", {"name": "50-maas-01-commissioning"}),
+    ("/scripts/-/try/x", {}),
+    ("/tags", {"name": "t", "definition": "tpm"}),
+    ("/machines/{machine}/notes", {"text": "t"}),
+    ("/power/scan", {"ranges": "127.0.0.1"}),
+    ("/power/hosts", {"name": "h", "address": "127.0.0.1:1", "token": "t"}),
+    ("/power/hosts/h", {"do": "remove"}),
     ("/settings", {"do": "add", "name": "eve", "role": "admin", "password": "x" * 20}),
 )
 
@@ -156,6 +171,28 @@ def test_a_viewer_can_not_act(desk: Desk, path: str, body: dict[str, str]) -> No
     assert answer.status_code in (400, 403), answer.text
     assert "needs the role" in answer.text
     assert len(desk.get("/events")) == before
+
+
+def test_bmcs_are_found_from_a_page_and_their_password_is_shown_nowhere(
+    desk: Desk, row: Row
+) -> None:
+    body = {"ranges": "127.9.0.1-4", "user": "admin", "password": SECRET,
+            **{name: str(port) for name, port in row.ports.items()}}  # fmt: skip
+    told = form(desk, "/power/scan", body, "operator")
+    assert told.status_code == 200, told.text
+    assert "2 BMCs answered" in told.text
+    assert "f54p1g3: created" in told.text
+    assert SECRET not in told.text
+    wrong = form(desk, "/power/scan", {"ranges": "10.0.0.0/8"}, "operator")
+    assert (wrong.status_code, "at most 256" in wrong.text) == (400, True)
+
+
+def test_a_host_that_does_not_answer_is_told_and_not_kept(desk: Desk) -> None:
+    body = {"name": "lxd1", "address": "127.0.0.1:1", "token": "secret-token"}
+    told = form(desk, "/power/hosts", body, "operator")
+    assert (told.status_code, "127.0.0.1" in told.text) == (400, True)
+    assert "secret-token" not in told.text
+    assert desk.get("/hosts") == []
 
 
 def test_a_viewer_sees_no_button_to_act_with(desk: Desk) -> None:

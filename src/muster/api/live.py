@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Annotated, Any
+from weakref import WeakKeyDictionary
 
 from litestar import get
 from litestar.exceptions import ValidationException
@@ -53,18 +53,21 @@ class EventStream:
         self._key = key
         self._topics = topics
         self._after = after
+        self._sending_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until one of both ends it."""
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         reader = asyncio.create_task(self._gone(receive))
         writer = asyncio.create_task(self._write(send))
+        guard = asyncio.create_task(self._stuck())
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reader, writer, guard}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            guard.cancel()
             reader.cancel()
             writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            await asyncio.gather(reader, writer, guard, return_exceptions=True)
 
     async def _gone(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -79,7 +82,7 @@ class EventStream:
         try:
             async for news in watch:
                 # The place in the row is taken before the hello: what comes after it is told.
-                body = begin + framed(news, self._topics)
+                body = begin + _framed(self._broadcaster, news, self._topics)
                 if not body and not await asyncio.to_thread(self._still_open):
                     await self._send(send, b"event: signed-out\ndata: {}\n\n", more=False)
                     return
@@ -92,8 +95,18 @@ class EventStream:
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         message: Any = {"type": "http.response.body", "body": body, "more_body": more}
-        async with asyncio.timeout(STUCK_S):
-            await send(message)
+        self._sending_at = asyncio.get_running_loop().time()
+        await send(message)
+        self._sending_at = 0.0
+
+    async def _stuck(self) -> None:
+        """Ends when it reads nothing: the connection ends with the application, it may resume.
+
+        One timer a stream, not one for each of 12,500 sends a second.
+        """
+        loop = asyncio.get_running_loop()
+        while not self._sending_at or loop.time() - self._sending_at < STUCK_S:
+            await asyncio.sleep(STUCK_S / 4)
 
     def _still_open(self) -> bool:
         try:
@@ -102,8 +115,29 @@ class EventStream:
             return False
 
 
-def framed(news: News, topics: frozenset[str]) -> bytes:
+FRAMES = 64
+"""What 500 pages are told at once is mostly the same: it is encoded once, and the newest kept."""
+
+_frames: WeakKeyDictionary[Broadcaster, dict[object, bytes]] = WeakKeyDictionary()
+
+
+def _framed(broadcaster: Broadcaster, news: News, topics: frozenset[str]) -> bytes:
     """News on the wire; nothing for no news."""
+    if not news.events and not news.changes and not news.lost:
+        return b""
+    known = _frames.setdefault(broadcaster, {})
+    ids = tuple(event.id for event in news.events)
+    key = (ids, tuple(news.changes), news.lost, topics)
+    found = known.get(key)
+    if found is None:
+        if len(known) >= FRAMES:
+            del known[next(iter(known))]
+        found = known[key] = framed(news, topics)
+    return found
+
+
+def framed(news: News, topics: frozenset[str]) -> bytes:
+    """One frame of what somebody who hears these topics is told."""
     parts = [_event(event) for event in news.events]
     changed = [[n.topic, n.key] for n in news.changes if n.topic in topics]
     if "operation" in topics:
@@ -116,7 +150,6 @@ def framed(news: News, topics: frozenset[str]) -> bytes:
     return b"".join(parts)
 
 
-@lru_cache(maxsize=1024)
 def _event(event: Event) -> bytes:
     body = asdict(event) | {"at": event.at.isoformat()}
     return f"id: {event.id}\ndata: {json.dumps(body)}\n\n".encode()

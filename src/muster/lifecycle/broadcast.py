@@ -54,6 +54,18 @@ class Watch:
         self.late: list[Event] = []
         self.lost = False
         self.awake = asyncio.Event()
+        self.told_at = asyncio.get_running_loop().time()
+
+    async def remind(self, silence_s: float) -> None:
+        """Wakes it after each silence; one timer for all of its waits, as each costs as much as
+
+        telling.
+        """
+        while True:
+            left = self.told_at + silence_s - asyncio.get_running_loop().time()
+            if left <= 0:
+                self.awake.set()
+            await asyncio.sleep(left if left > 0 else silence_s)
 
     def tell(self, notices: Sequence[Notice]) -> None:
         """Keep what this watcher asked for, each once, and no more than `CHANGES`."""
@@ -123,16 +135,17 @@ class Broadcaster:
         """
         watch = Watch(topics, self._newest if after is None else min(after, self._newest))
         self._watches.add(watch)
+        reminder = asyncio.create_task(watch.remind(silence_s))
         try:
             while not self._closed:
                 yield await self._next(watch)
+                watch.told_at = asyncio.get_running_loop().time()
                 if "event" in topics and watch.after < self._newest:
                     continue
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(silence_s):
-                        await watch.awake.wait()
+                await watch.awake.wait()
                 watch.awake.clear()
         finally:
+            reminder.cancel()
             self._watches.discard(watch)
 
     async def _next(self, watch: Watch) -> News:

@@ -48,20 +48,29 @@ def put(
     actor: str, now: datetime,
 ) -> RuleRow:  # fmt: skip
     """Make or change a rule, which is off then; raises BadMessage."""
-    check_name("name", name)
-    row = RuleRow(name, priority, condition, asdict(actions), comment, enabled=False, tried="",
-                  tried_to=None, tried_at=None, updated_by=actor, updated_at=now)  # fmt: skip
-    try:
-        machine_rules.check(actions)
-        known = compiled(row)
-        ordered([known])
-    except BadRule as error:
-        raise BadMessage(error.field, error.why) from error
+    row = read(name, priority, condition, actions, comment, actor=actor, now=now)
     with store.write() as tx:
         _off(tx, name)
         rules.add(tx, row)
         told = f"rule {name}: {condition}: {_told(actions)}"
         events.add(tx, now, "rule.changed", told[:2048], actor=actor)
+    return row
+
+
+def read(
+    name: str, priority: int, condition: str, actions: Actions, comment: str, *, actor: str,
+    now: datetime,
+) -> RuleRow:  # fmt: skip
+    """The rule as it would be kept; raises BadMessage and names what is wrong."""
+    check_name("name", name)
+    row = RuleRow(name, priority, condition, asdict(actions), comment, enabled=False, tried="",
+                  tried_to=None, tried_at=None, updated_by=actor, updated_at=now)  # fmt: skip
+    try:
+        known = compiled(row)
+        machine_rules.check(actions)
+        ordered([known])
+    except BadRule as error:
+        raise BadMessage(error.field, error.why) from error
     return row
 
 

@@ -40,6 +40,7 @@ from muster.server.app import application, utc_now
 from muster.server.headers import Protocol
 from muster.server.loaders import Loaders
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
+from muster.server.situation import Situation
 from muster.server.sockets import CannotStart
 from muster.store import hosts, machines, traits
 from muster.store.engine import CannotOpen, Store
@@ -219,7 +220,8 @@ async def _catch_up(store: Store, policy: Policy) -> None:
 
 def _furnish(app: Litestar, settings: Settings) -> None:
     """What the pages show of this server's network, and whether they have their style."""
-    app.state.situation = lambda: doctor.situation(settings)
+    app.state.situation = Situation(lambda: doctor.situation(settings), utc_now)
+    app.state.situation()
     if absent := assets.missing():
         log.warning("the pages have no style: run 'make setup'", missing=absent)
 

@@ -103,6 +103,22 @@ def of_model(tx: Tx, vendor: str, product: str, *, limit: int) -> list[Machine]:
     return all_to(Machine, tx.execute(query.limit(limit)))
 
 
+def models(tx: Tx) -> list[tuple[str, str, int]]:
+    """Vendor, product and how many machines, of each product that is told, the most first."""
+    number = sa.func.count().label("number")
+    query = sa.select(machines.c.vendor, machines.c.product, number).where(machines.c.product != "")
+    grouped = query.group_by(machines.c.vendor, machines.c.product)
+    rows = tx.execute(grouped.order_by(number.desc(), machines.c.product).limit(200))
+    return [(vendor, product, int(count)) for vendor, product, count in rows]
+
+
+def pools(tx: Tx) -> dict[str, int]:
+    """How many machines are in each pool, by name."""
+    query = sa.select(machines.c.pool, sa.func.count()).where(machines.c.pool != "")
+    rows = tx.execute(query.group_by(machines.c.pool).order_by(machines.c.pool))
+    return {pool: int(count) for pool, count in rows}
+
+
 def lock_after(tx: Tx, machine: str, *, limit: int) -> list[Machine]:
     """The next machines by id behind `machine`, locked in that order."""
     query = sa.select(machines).where(machines.c.id > machine).order_by(machines.c.id)

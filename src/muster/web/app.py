@@ -23,10 +23,15 @@ from muster.web import (
     logs,
     machine,
     machines,
+    outside,
+    profiles,
+    rules,
     scripts,
     settings,
     sign_in,
+    tags,
     topology,
+    trials,
 )
 from muster.web.page import page
 from muster.web.session import DEPENDENCY, AnyRequest, SignInFirst
@@ -44,6 +49,11 @@ def router() -> Router:
             *acting.ROUTES,
             *logs.ROUTES,
             *scripts.ROUTES,
+            *trials.ROUTES,
+            *rules.ROUTES,
+            *profiles.ROUTES,
+            *tags.ROUTES,
+            *outside.ROUTES,
             *topology.ROUTES,
             *clashes.ROUTES,
             *journal.ROUTES,

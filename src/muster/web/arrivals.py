@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first page: what is starting right now, phase by phase, and why it does not go on."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,12 +112,11 @@ def show(request: AnyRequest, store: Store, now: datetime, looking: Looking) -> 
                 any=bool(counted))  # fmt: skip
 
 
-@get("/situation")
-async def situation(request: AnyRequest, looking: Looking) -> Response[Any]:
-    """Can machines arrive at all: interface, DHCP (ours, another's), image."""
+@get("/situation", sync_to_thread=False)
+def situation(request: AnyRequest, now: datetime, looking: Looking) -> Response[Any]:
+    """Can machines arrive at all: interface, DHCP (ours, another's), image; as last looked at."""
     look = request.app.state.get("situation")
-    findings = await asyncio.to_thread(look) if look else []
-    return page(request, "situation.html", looking, findings=findings)
+    return page(request, "situation.html", looking, look=look() if look else None, now=now)
 
 
 ROUTES = [show, situation]

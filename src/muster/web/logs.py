@@ -2,7 +2,9 @@
 """One run: its scripts as they go, and their output in blocks, so that 10 MB open like 10 lines."""
 
 import io
+import statistics
 import tarfile
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -64,7 +66,19 @@ def result(
     )  # fmt: skip
 
 
-def _spread(tx: Tx, result: Result, vendor: str, product: str) -> dict[str, list[float]]:
+@dataclass(frozen=True)
+class Spread:
+    """What machines of one model measured, lowest first; `off` is this one's per cent from the
+
+    median, None where that is 0.
+    """
+
+    values: list[float]
+    median: float
+    off: float | None
+
+
+def _spread(tx: Tx, result: Result, vendor: str, product: str) -> dict[str, Spread]:
     """For each number that the script measured: what it was on machines of the same model."""
     names = [name for name, value in result.values.items() if _is_number(value)]
     if not names or not product:
@@ -74,7 +88,12 @@ def _spread(tx: Tx, result: Result, vendor: str, product: str) -> dict[str, list
         for name in names:
             if _is_number(values.get(name)):
                 found[name].append(float(values[name]))
-    return {name: sorted(values) for name, values in found.items() if values}
+    return {name: _of(values, result.values[name]) for name, values in found.items() if values}
+
+
+def _of(values: list[float], own: float) -> Spread:
+    median = statistics.median(values)
+    return Spread(sorted(values), median, (own - median) / abs(median) * 100 if median else None)
 
 
 def _is_number(value: object) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripts: what there is, its versions, and an editor that says what is wrong as one types."""
 
+import difflib
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -21,6 +22,9 @@ Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED
 Name = Annotated[str, Parameter(max_length=255)]
 BODY_LIMIT = 3 * script_format.SOURCE_LIMIT + 65536
 """A form writes a byte in three characters at most."""
+
+DIFF_MOST = 5000
+"""Lines of a difference on a page."""
 
 EXAMPLE = """#!/bin/sh
 # --- Start MAAS 1.0 script metadata ---
@@ -56,8 +60,9 @@ def one(
     store: Store,
     looking: Looking,
     version: Annotated[int, Parameter(ge=0, le=2**31 - 1)] = 0,
+    against: Annotated[int, Parameter(ge=0, le=2**31 - 1)] = 0,
 ) -> Response[Any]:
-    """Its metadata, source and versions."""
+    """Its metadata, source and versions; what a version changed `against` an older one."""
     with store.read() as tx:
         offer = next((o for o in shelf.every(tx) if o.script.name == name), None)
         if offer is None:
@@ -65,10 +70,19 @@ def one(
         row = next((row for row in scripts.some(tx) if row.name == name), None)
         known = scripts.versions(tx, row.id)[::-1] if row else []
     source = verbs.source(store, name, version).decode("utf-8", "replace")
+    before = verbs.source(store, name, against).decode("utf-8", "replace") if against else ""
     return page(
         request, "script.html", looking, offer=offer, script=offer.script, versions=known,
-        source=source, shown=version or offer.version,
+        source=source, shown=version or offer.version, against=against,
+        changes=_changes(before, source) if against else [],
     )  # fmt: skip
+
+
+def _changes(before: str, after: str) -> list[tuple[str, str]]:
+    """Lines of a unified diff with what each is: added, removed, place or same."""
+    kinds = {"+": "added", "-": "removed", "@": "place"}
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="")
+    return [(kinds.get(line[:1], "same"), line) for line in list(lines)[2:DIFF_MOST]]
 
 
 @get("/scripts/{name:str}/edit", sync_to_thread=True)
@@ -83,7 +97,7 @@ def edit(name: Name, request: AnyRequest, store: Store, looking: Looking) -> Res
 def lint(data: Form, request: AnyRequest, looking: Looking) -> Response[Any]:
     """What is wrong with the text as it is now; nothing is kept."""
     check_form(request, looking, data)
-    found = script_format.problems(_source(data))
+    found = script_format.problems(source_of(data))
     return page(request, "lint.html", looking, problems=found)
 
 
@@ -94,7 +108,7 @@ def save(
     """Keep it as the next version; what is wrong comes back with the text."""
     check_form(request, looking, data)
     looking.need("admin")
-    source = _source(data)
+    source = source_of(data)
     try:
         script, _ = verbs.add(
             store, source, comment=data.get("comment", "")[:1000], actor=looking.user.name, now=now
@@ -119,7 +133,7 @@ def use(
     return Redirect(f"/scripts/{name}", status_code=303)
 
 
-def _source(form: dict[str, str]) -> bytes:
+def source_of(form: dict[str, str]) -> bytes:
     """A browser sends text with the line ends of MIME; a script has those of Unix."""
     return str(form.get("source", "")).replace("\r\n", "\n").encode("utf-8", "replace")
 

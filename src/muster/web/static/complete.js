@@ -16,6 +16,7 @@
       box.setRangeText(name + " ", at - word.length, at, "end");
       close();
       box.focus();
+      box.dispatchEvent(new Event("input", { bubbles: true }));
     };
     const item = (one, index) => {
       const made = document.createElement("li");

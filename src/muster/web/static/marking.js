@@ -9,7 +9,7 @@
     if (!box) return;
     const number = marks().filter((one) => one.checked).length;
     box.textContent = number ? `${number} marked` : "none marked";
-    for (const act of document.querySelectorAll("#chosen button[name=verb]")) act.disabled = !number;
+    for (const act of document.querySelectorAll("#chosen .acts button")) act.disabled = !number;
     const all = document.querySelector("[data-all]");
     if (all) { all.checked = number > 0 && number === marks().length; all.indeterminate = number > 0 && !all.checked; }
   }

@@ -1,7 +1,8 @@
 // What machines of one model measured, lowest first; a line marks this one.
 "use strict";
 addEventListener("DOMContentLoaded", () => {
-  const colour = getComputedStyle(document.body).color;
+  // Readable on light and on dark: the choice may change while the page is open.
+  const colour = "#7d8794";
   for (const box of document.querySelectorAll("[data-spread]")) {
     const values = JSON.parse(box.dataset.spread);
     if (values.length < 2) continue;
