@@ -20,11 +20,14 @@ TIMEOUT = 30.0
 
 
 class ApiError(Exception):
-    """The server said no; `status` is HTTP's."""
+    """The server said no; `status` is HTTP's, `wrong` each field that is, with why."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(
+        self, status: int, message: str, wrong: list[dict[str, str]] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.wrong = wrong or []
 
 
 def credentials_file() -> Path:
@@ -69,7 +72,7 @@ class Client:
             with urllib.request.urlopen(request, timeout=self._timeout) as answer:
                 return answer.read(), {k.lower(): v for k, v in answer.headers.items()}
         except urllib.error.HTTPError as error:
-            raise ApiError(error.code, _detail(error)) from error
+            raise ApiError(error.code, *_detail(error)) from error
         except ValueError as error:
             raise ApiError(0, f"{self.server}: not a server's address: {error}") from error
         except (OSError, http.client.HTTPException) as error:
@@ -121,9 +124,10 @@ def _kept() -> dict[str, str]:
     return kept if isinstance(kept, dict) else {}
 
 
-def _detail(error: urllib.error.HTTPError) -> str:
+def _detail(error: urllib.error.HTTPError) -> tuple[str, list[dict[str, str]]]:
     with error:
         try:
-            return str(json.loads(error.read())["detail"])
+            told = json.loads(error.read())
+            return str(told["detail"]), told.get("wrong", [])
         except (ValueError, KeyError, TypeError, OSError):
-            return f"HTTP {error.code} {error.reason}"
+            return f"HTTP {error.code} {error.reason}", []

@@ -8,7 +8,7 @@ a record in state New and reads the machine, no more.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from muster.lifecycle import applying, clashes, plan, records, secrets, shelf, tags
+from muster.lifecycle import applying, clashes, manifest, plan, records, secrets, shelf, tags
 from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.policy import Policy, Start
 from muster.lifecycle.secrets import Forbidden
@@ -150,6 +150,7 @@ def hello(store: Store, policy: Policy, message: Hello, now: datetime) -> Welcom
             boots.update(tx, boot.id, deadline_at=None, last_heard_at=now)
             return Welcome("hold", f"clash: {machine.because}", retry_s=policy.hold_s)
         boots.update(tx, boot.id, machine_id=machine.id, last_heard_at=now)
+        machine = manifest.arrive(tx, policy, machine, now)
         return _permit(tx, policy, boot, machine, now)
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 Start = Literal["swift", "cloud-init"]
 Enlist = Literal["accept", "hold", "deny"]
+Arriving = Literal["show", "apply"]
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class Policy:
 
     `start`: "swift" lets the agent run before and, wherever that gives the same results, without
     systemd and cloud-init.
+
+    `manifest`: "apply" gives a New machine that is in the manifest its name, pool, tags and place.
 
     Times in seconds. A nonce lives as long as the slowest boot; `silence_s` is how long an agent
     may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
@@ -24,6 +27,7 @@ class Policy:
     """
 
     enlist: Enlist = "accept"
+    manifest: Arriving = "show"
     # The server as machines reach it; files and metadata may be served from elsewhere (a proxy).
     url: str = "http://127.0.0.1:8472"
     files_url: str = ""

@@ -109,6 +109,12 @@ def _fitting(tx: Tx, condition: str, batch: list[Machine]) -> Iterator[tuple[Mac
         yield machine, node is None or bool(evaluate(node, known[machine.id]).holds)
 
 
+def of_machine(tx: Tx, name: str, machine: Machine) -> list[str]:
+    """One machine's deviations from a profile; raises Missing, and Conflict without document."""
+    found = expected.deviations(profiles.find(tx, name).expected, _document(tx, machine))
+    return [one.sentence for one in found]
+
+
 def _held(tx: Tx, row: ProfileRow, machine: Machine) -> Held:
     try:
         document = _document(tx, machine)

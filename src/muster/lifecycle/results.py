@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from muster.lifecycle import aftermath, applying, secrets
+from muster.lifecycle import aftermath, applying, manifest, secrets
 from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.plan import GOOD
 from muster.lifecycle.policy import Policy
@@ -45,6 +45,8 @@ def ingest(store: Store, policy: Policy, token: str, batch: Batch, now: datetime
         seq = _store(tx, policy, boot, run, fresh, now)
         after = runs.find(tx, run.id)
         if run.state in runs.OPEN and after.state not in runs.OPEN:
+            # The inventory may tell more than the hello did.
+            manifest.arrive(tx, policy, machines.find(tx, run.machine_id), now)
             applying.apply(tx, policy, run.machine_id, now)
         values = {"acked_seq": seq, "last_heard_at": now}
         if boots.find(tx, boot.id).ended_at is None:
