@@ -124,7 +124,7 @@ def _pair_told(old: Part, new: Part) -> Iterator[Change]:
         sentence = f"{new.label} was replaced: {_whole(old)}, now {_whole(new)}"
         yield _change(new, "replaced", sentence)
         return
-    if old.place and new.place and old.place != new.place:
+    if old.place and new.place and old.place != new.place and not old.paths & new.paths:
         title = f" {new.title}" if new.title else ""
         sentence = f"{new.kind}{title} moved from {old.place} to {new.place}"
         yield _change(new, "moved", sentence)

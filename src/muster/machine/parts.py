@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from muster.machine.facts import line
 from muster.machine.identity import usable_serial
+from muster.machine.multipath import condensed
 from muster.machine.quantities import size
 from muster.wire.devices import GpuCard, UsbDevice
 from muster.wire.extra import Extra
@@ -34,6 +35,8 @@ class Part:
     title: str = ""
     serial: str = ""
     properties: dict[str, str] = field(default_factory=dict)
+    paths: frozenset[str] = frozenset()
+    """All places by which a disk of several paths is reached."""
 
     @property
     def label(self) -> str:
@@ -74,10 +77,10 @@ _OF_EXTRA = frozenset(
 
 def known_kinds(document: Document) -> set[str]:
     """The kinds of which the document tells: of the others nothing is known."""
-    extra = document.extra
+    extra, failed = document.extra, set(document.unread)
     if extra is None:
-        return set(KINDS) - _OF_EXTRA
-    failed = {name for name, report in extra.probes.items() if not report.ok}
+        return {kind for kind in set(KINDS) - _OF_EXTRA if PROBES[kind] not in failed}
+    failed |= {name for name, report in extra.probes.items() if not report.ok}
     known = {kind for kind, probe in PROBES.items() if probe not in failed}
     # A board without any slot in its tables is one whose tables could not be read.
     silent = {"DIMM": extra.dimms.slots, "power supply": extra.power_supplies.supplies}
@@ -193,13 +196,15 @@ def _dimm(dimm: Dimm) -> Part:
 
 def _disks(document: Document, extra: Extra) -> Iterator[Part]:
     health = {one.disk: one for one in extra.disk_health.disks}
-    for disk in document.resources.storage.disks:
-        yield _disk(disk, health.get(disk.id))
+    for paths in condensed(document.resources.storage.disks):
+        yield _disk(paths, health.get(paths[0].id))
     for controller in extra.raid.controllers:
         yield from (_member(controller, member) for member in controller.members)
 
 
-def _disk(disk: Disk, health: Health | None) -> Part:
+def _disk(paths: list[Disk], health: Health | None) -> Part:
+    """The paths of one disk are found in any order: it is told by the first by name."""
+    disk = min(paths, key=lambda one: one.device_path)
     serial = line(usable_serial(disk.serial)) or line(disk.wwn)
     told = {
         "model": line(disk.model),
@@ -208,9 +213,11 @@ def _disk(disk: Disk, health: Health | None) -> Part:
         "transport": line(disk.type),
         "firmware": line(disk.firmware_version),
         "health": _health(health),
+        "paths": str(len(paths)),
     }
     title = _words(told["size"], disk.model, _serial(serial))
-    return Part("disk", line(disk.device_path), line(disk.id), title, serial, told)
+    places = frozenset(line(one.device_path) for one in paths)
+    return Part("disk", line(disk.device_path), line(disk.id), title, serial, told, places)
 
 
 def _member(controller: RaidController, disk: RaidDisk) -> Part:
