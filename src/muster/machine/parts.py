@@ -41,6 +41,8 @@ class Part:
     @property
     def label(self) -> str:
         """What a sentence begins with: "DIMM in slot B2", "disk sda"."""
+        if self.kind == "optical module":
+            return f"{self.kind} at NIC {self.name}"
         if self.place:
             word = "in" if self.place.startswith(("slot ", "socket ")) else "at"
             return f"{self.kind} {word} {self.place}"
@@ -114,7 +116,7 @@ def _all(document: Document) -> Iterator[Part]:
     yield from map(_dimm, dimms)
     yield Part("memory", properties={"size": _size(found.memory.total)})
     yield from _disks(document, extra)
-    yield from map(_optics, (one for one in extra.nics.interfaces if one.optics))
+    yield from _modules(document, extra)
     drivers = {one.interface: one for one in extra.nics.interfaces}
     for card in found.network.cards:
         for port in card.ports:
@@ -241,8 +243,7 @@ def _health(health: Health | None) -> str:
 
 
 def _nic(card: Card, port: Port, driver: NicDriver | None) -> Part:
-    # A USB address is given anew with every boot.
-    place = f"{line(card.pci_address)} port {port.port}" if card.pci_address else ""
+    place = _socket_of(card, port)
     firmware = card.firmware_version or (driver.firmware_version if driver else "")
     link = f"{port.link_speed} Mbit/s" if port.link_speed else "up"
     told = {
@@ -255,18 +256,33 @@ def _nic(card: Card, port: Port, driver: NicDriver | None) -> Part:
     return Part("NIC", place, line(port.id), title, mac, told)
 
 
-def _optics(driver: NicDriver) -> Part:
+def _socket_of(card: Card, port: Port) -> str:
+    """A USB address is given anew with every boot."""
+    return f"{line(card.pci_address)} port {port.port}" if card.pci_address else ""
+
+
+def _modules(document: Document, extra: Extra) -> Iterator[Part]:
+    """Names of interfaces may be given anew with every boot: a module is in its NIC's place."""
+    cards = document.resources.network.cards
+    sockets = {port.id: _socket_of(card, port) for card in cards for port in card.ports}
+    for driver in extra.nics.interfaces:
+        if driver.optics:
+            yield _optics(driver, sockets.get(driver.interface, ""))
+
+
+def _optics(driver: NicDriver, place: str) -> Part:
     optics = driver.optics or Optics()
     serial = line(usable_serial(optics.serial))
     told = {"part number": line(optics.part), "type": line(optics.type)}
     title = _words(optics.type, optics.vendor, optics.part, _serial(serial))
-    return Part("optical module", f"NIC {line(driver.interface)}", "", title, serial, told)
+    return Part("optical module", place, line(driver.interface), title, serial, told)
 
 
 def _gpu(card: GpuCard, serials: dict[str, str]) -> Part:
     nvidia = card.nvidia
     serial = _sn(serials, card.pci_address) or line(nvidia.uuid if nvidia else "")
-    title = _words(card.vendor, nvidia.model if nvidia and nvidia.model else card.product)
+    ids = f"[{line(card.vendor_id)}:{line(card.product_id)}]" if card.product_id else ""
+    title = _words(card.vendor, nvidia.model if nvidia and nvidia.model else card.product) or ids
     told = {"model": title, "firmware": line(nvidia.vbios_version) if nvidia else ""}
     return Part("GPU", line(card.pci_address), "", title, serial, told)
 

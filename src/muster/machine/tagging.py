@@ -18,6 +18,7 @@ REMEDY = "letters, digits, '_', '.' and '-', at most 64"
 _TOLD = frozenset({"uuid", "serial", "vendor", "product", "architecture", "firmware", "mac"})
 """What a machine tells about itself; all else of the record changes without a new inventory."""
 
+
 class BadDefinition(ValueError):
     """A definition that cannot give a tag; the message says why and the remedy."""
 
