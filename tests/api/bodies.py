@@ -61,12 +61,14 @@ BODIES = {
     "/api/v1/rules/{rule}": {"condition": "virtual", "tags": ["x"], "pool": "p", "notify": True},
 }
 BODIES |= {
+    "/api/v1/views/{view}": {"query": "state=New", "shared": True},
     "/api/v1/profiles/{profile}": {"condition": "virtual", "comment": "c"},
     "/api/v1/profiles/{profile}/learn": {"machines": ["web-1"], "condition": "virtual"},
     "/api/v1/manifest/import": {"text": "name\nweb-1\n", "format": "csv", "dry_run": True},
     "/api/v1/manifest/apply": {"keys": ["web-1"]},
 }
 MAKES = (
+    "/api/v1/views/{view}",
     "/api/v1/tags/{tag}",
     "/api/v1/tags/{tag}/machines",
     "/api/v1/rules/{rule}",
@@ -76,6 +78,7 @@ MAKES = (
 """What is not there is made."""
 
 UNKNOWN = {
+    "/api/v1/views/{view}": "view",
     "/api/v1/users/{person}": "person",
     "/api/v1/keys/{key}": "key",
     "/api/v1/machines/{reference}": "reference",

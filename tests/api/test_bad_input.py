@@ -29,6 +29,7 @@ class Door:
             "instance": "web",
             "name": "00-maas-01-lshw",
             "tag": "spare",
+            "view": "wide",
             "note": "1",
             "clash": "1",
             "person": "nobody",
@@ -131,6 +132,7 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/api/v1/machines/{reference}/split": ("macs",),
         "/api/v1/clashes/{clash}/decide": ("decision",),
         "/api/v1/rules/{rule}": ("condition",),
+        "/api/v1/views/{view}": ("query",),
         "/api/v1/profiles/{profile}/learn": ("machines",),
     }
     for method, path in gate.with_body():
@@ -278,7 +280,7 @@ def test_an_unknown_machine_boot_run_or_result_is_named(door: Door) -> None:
         ("/machines?limit=1001", "limit"),
         ("/machines?limit=many", "limit"),
         ("/machines?state=Asleep", "state"),
-        ("/machines?after=" + "x" * 129, "after"),
+        ("/machines?after=" + "x" * 401, "after"),
         ("/machines?filter=memroy", "filter"),
         ("/components?serial=", "serial"),
         ("/machines/" + "x" * 64, "reference"),

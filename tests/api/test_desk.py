@@ -137,6 +137,7 @@ def people_s_sayings(tour: Tour, words: dict[str, str]) -> None:
     tour.good("DELETE", "/api/v1/tags/{tag}", 204, words=tag)
     note = tour.good("POST", machine + "/notes", 201, words=words, json={"text": "x"}).json()
     assert tour.good("GET", machine + "/notes", words=words).json() == [note]
+    assert tour.good("GET", "/api/v1/notes/{note}", words={"note": note["id"]}).json() == note
     tour.good("DELETE", "/api/v1/notes/{note}", 204, words={"note": note["id"]})
 
 
@@ -188,8 +189,14 @@ def people_s_accounts(tour: Tour) -> None:
     change = {"role": "operator"}
     changed = tour.good("PATCH", "/api/v1/users/{person}", words=person, json=change).json()
     assert changed["role"] == "operator"
+    assert tour.good("GET", "/api/v1/users/{person}", words=person).json() == changed
     assert "jo" in [user["name"] for user in tour.good("GET", "/api/v1/users").json()]
     tour.good("DELETE", "/api/v1/users/{person}", 204, words=person)
+    view, wide = {"view": "wide"}, {"query": "sort=-memory"}
+    kept = tour.good("PUT", "/api/v1/views/{view}", words=view, json=wide).json()
+    assert tour.good("GET", "/api/v1/views/{view}", words=view).json() == kept
+    assert tour.good("GET", "/api/v1/views").json() == [kept]
+    tour.good("DELETE", "/api/v1/views/{view}", 204, words=view)
     key = tour.good("POST", "/api/v1/keys", json={"name": "backup"}).json()["key"]
     assert tour.good("GET", "/api/v1/whoami", token=key).json()["role"] == "admin"
     made = tour.good("GET", "/api/v1/keys").json()[0]

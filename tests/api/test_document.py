@@ -54,6 +54,7 @@ RECORD = (
     "/rules/{rule}",
     "/profiles/{profile}",
     "/profiles/{profile}/learn",
+    "/views/{view}",
     "/keys",
     "/users",
     "/users/{person}",

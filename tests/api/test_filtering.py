@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.api.desk import Desk, resources, story
 
-from muster.api import filtering
+from muster.lifecycle import listing
 from muster.machine.columns import COLUMNS
 
 GIB = 2**30
@@ -59,7 +59,7 @@ def test_a_page_ends_after_its_time_and_leads_on(
 ) -> None:
     for number in (1, 2, 3):
         enlist(desk, number)
-    monkeypatch.setattr(filtering, "SECONDS", -1.0)
+    monkeypatch.setattr(listing, "SECONDS", -1.0)
     # No index knows the item of a list that does not state something.
     condition = "not all(mac is unknown)"
     page = listed(desk, condition)

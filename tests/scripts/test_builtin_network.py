@@ -13,7 +13,9 @@ import pytest
 from tests.server.running import wait_for
 from tests.server.segments import Client, in_own_network, needs_root
 
+from muster.images.recipe import HERE
 from muster.lifecycle import readings
+from muster.metadata.pack import packed
 from muster.scripts.catalogue import builtin
 
 pytestmark = [pytest.mark.e2e, needs_root]
@@ -32,16 +34,33 @@ sys.exit(script.main())
 """
 
 # The same for a script in shell: what it looks at is put into its own mounts.
-LISTEN = """
+MOUNTS = """
 set -e
 mount -t sysfs none /sys
+index=$(cat /sys/class/net/eth0/ifindex)
 mount -t tmpfs none /sys/class/net
 mkdir -p /sys/class/net/eth0/device
 echo 1 >/sys/class/net/eth0/carrier
+echo "$index" >/sys/class/net/eth0/ifindex
 mount -t tmpfs none /run
+"""
+LISTEN = f"""{MOUNTS}
 touch /run/lldpd.socket
 mount --bind "$2" /run/lldpd.socket
 exec "$1"
+"""
+
+# What the initrd does: its listener is there before lldpd, which this machine has none of.
+EARLY = f"""{MOUNTS}
+python3 -I -S - /run/muster/lldp <"$2" &
+tries=0
+until ls /run/muster/lldp/"$index"-* 2>/dev/null; do
+    tries=$((tries + 1))
+    [ $tries -lt 200 ]
+    sleep 0.05
+done >&2
+"$1"
+wait $!
 """
 
 
@@ -146,6 +165,35 @@ def test_lldp_ends_as_soon_as_the_switch_was_heard(tmp_path: Path, open_folder: 
             assert neighbour["description"] == "a switch"
             assert neighbour["management"] == ["10.77.0.1"]
             assert neighbour["port"] == "srv0"
+        finally:
+            client.close()
+
+    in_own_network(work)
+
+
+@pytest.mark.skipif(shutil.which("lldpd") is None, reason="lldpd is not installed here")
+def test_what_was_heard_before_lldpd_ran_is_enough(tmp_path: Path, open_folder: Path) -> None:
+    def work() -> None:
+        client = Client("srv0", "10.77.0.1/24")
+        switch = open_folder / "switch.socket"
+        words = ("lldpd", "-d", "-M", "4", "-u", str(switch), "-S", "a switch", "-I", "srv0")
+        (tmp_path / "agent.pyz").write_bytes(packed())
+        (script,) = (s for s in builtin("commissioning") if s.name == "99-maas-01-capture-lldp")
+        (tmp_path / "script").write_bytes(script.source)
+        (tmp_path / "script").chmod(0o755)
+        early = ["unshare", "--mount", "sh", "-c", EARLY, "sh", str(tmp_path / "script")]
+        path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MUSTER_AGENT": f"{tmp_path}/agent.pyz"}
+        try:
+            with daemon(*words):
+                wait_for(switch.exists)
+                tune = ["lldpcli", "-u", str(switch), "configure", "lldp", "tx-interval", "1"]
+                subprocess.run(tune, check=True, capture_output=True)
+                inside = client.inside(*early, str(HERE / "files/initrd/bin/listen"))
+                done = subprocess.run(inside, capture_output=True, timeout=60, env=path)
+            assert done.returncode == 0, done.stderr
+            (neighbour,) = readings.lldp(done.stdout)
+            assert (neighbour["interface"], neighbour["via"]) == ("eth0", "LLDP")
+            assert (neighbour["description"], neighbour["port"]) == ("a switch", "srv0")
         finally:
             client.close()
 

@@ -33,6 +33,7 @@ def machine(name: str, now: datetime, **values) -> Machine:
         power_parameters={},
         created_at=now,
         updated_at=now,
+        seen_at=now,
     )
     return replace(whole, **values)
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.store.test_machine_rows import machine
 
-from muster.api import filtering
-from muster.api.filtering import Asked
+from muster.lifecycle import listing
+from muster.lifecycle.listing import Asked
 from muster.machine import facts
 from muster.machine.columns import COLUMNS, Column
 from muster.machine.conditions import evaluate
@@ -151,7 +151,7 @@ def listed(tx: Tx, asked: Asked, order: Order = Order()) -> list[str]:  # noqa: 
     """Every page of two."""
     found, after = [], ""
     while True:
-        page = filtering.page(tx, asked, order=order, after=after, limit=2)
+        page = listing.page(tx, asked, order=order, after=after, limit=2)
         found += [m.name for m in page.machines]
         if not page.next:
             return found

@@ -9,6 +9,7 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.di import Provide
 
+from muster.api import repeats, versions
 from muster.lifecycle import people
 from muster.lifecycle.secrets import Forbidden
 from muster.store.engine import Store
@@ -50,6 +51,8 @@ def _at_least(least: str) -> Callable[..., Awaitable[User]]:
             raise Forbidden(
                 f"{found.name} is {found.role}; this needs the role {least}", status=403
             )
+        await repeats.claim(request, store, found, now)
+        await versions.demand(request, store, found)
         return found
 
     return user

@@ -29,12 +29,16 @@ from muster.api import (
     scripts,
     tags,
     tests,
+    views,
 )
 from muster.api.access import SECURITY, AnyRequest, NoKey, role
 from muster.api.budget import Budget
 from muster.api.health import REFUSED
+from muster.api.repeats import REPLAYED, Repeats, Replayed
+from muster.api.versions import Changed, Versions
 from muster.lifecycle import timeline
 from muster.lifecycle.keyring import KeyringError
+from muster.lifecycle.repeats import OtherRequest
 from muster.lifecycle.scripts import BadScript
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.grammar import BadExpression
@@ -67,10 +71,12 @@ def router() -> Router:
             *journal.ROUTES,
             *clashes.ROUTES,
             *people.ROUTES,
+            *views.ROUTES,
             *images.ROUTES,
             *schemas.ROUTES,
         ],
         dependencies=role("viewer"),
+        middleware=[Repeats(), Versions()],
         security=SECURITY,
     )
     return Router(path="/api/v1", route_handlers=[people.login, live.stream_events, with_key])
@@ -166,6 +172,26 @@ def _conflict(_: AnyRequest, error: Exception) -> Response[dict[str, Any]]:
     return _answer(409, str(error))
 
 
+def _replayed(_: AnyRequest, error: Replayed) -> Response[bytes]:
+    kept = error.answer
+    headers = {name: value for name, value in kept.headers.items() if name != "content-type"}
+    kind = kept.headers.get("content-type", "application/json")
+    return Response(
+        kept.body, status_code=kept.status, media_type=kind, headers=headers | {REPLAYED: "true"}
+    )
+
+
+def _other_request(_: AnyRequest, error: OtherRequest) -> Response[dict[str, Any]]:
+    why = str(error).partition(": ")[2]
+    return _answer(422, str(error), wrong=[{"field": "Idempotency-Key", "why": why}])
+
+
+def _changed(_: AnyRequest, error: Changed) -> Response[dict[str, Any]]:
+    told = str(error)
+    wrong = [{"field": told.partition(":")[0], "why": told.partition(": ")[2]}]
+    return _answer(412, told, wrong=wrong, was=error.was, now=error.now)
+
+
 def _bad_cursor(_: AnyRequest, error: BadCursor) -> Response[dict[str, Any]]:
     return _answer(400, f"after: {error}", wrong=[{"field": "after", "why": str(error)}])
 
@@ -196,6 +222,9 @@ ERRORS: ExceptionHandlersMap = {
     BadManifest: _bad_manifest,
     Missing: _missing,
     BadCursor: _bad_cursor,
+    Changed: _changed,
+    Replayed: _replayed,
+    OtherRequest: _other_request,
     Conflict: _conflict,
     Refused: _conflict,
     PowerError: _power,

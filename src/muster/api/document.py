@@ -30,6 +30,9 @@ _BODY_OPTIONAL = (
     "/api/v1/machines/{reference}/test",
 )
 
+# Signing in has no key yet; what a key is told once is kept nowhere.
+_NEVER_KEPT = ("/api/v1/login", "/api/v1/keys")
+
 # What is made has a name or an address that something else may have.
 _MAKING = ("/api/v1/hosts", "/api/v1/keys", "/api/v1/machines", "/api/v1/users")
 
@@ -39,7 +42,9 @@ _MEANINGS = {
     403: "The key, token or nonce is known and does not open this.",
     404: "There is no such thing; `detail` names it.",
     409: "It contradicts the present state; `detail` says how.",
+    412: "The thing is not in the version that If-Match names, or is there against If-None-Match.",
     413: "The body is too large; `detail` states the limit.",
+    422: "Idempotency-Key was used for another request.",
     429: "Too many wrong passwords from this address.",
 }
 
@@ -96,6 +101,12 @@ _MESSAGES: dict[str, type] = {
     "wire_events_Event": Event,
 }
 
+_HEADERS = {
+    "Idempotency-Key": "The same key again, within 24 h: the same answer, and nothing is done.",
+    "If-Match": "ETags, or *: change the thing only if it is in this version (412).",
+    "If-None-Match": "*: make it only if it is not there (412).",
+}
+
 _WITHOUT_NUL = "^[^\\u0000]*$"
 
 
@@ -114,8 +125,35 @@ class Document(JsonRenderPlugin):
                         _without_nul(parameter["schema"])
                     if path in _BODY_OPTIONAL:
                         operation["requestBody"]["required"] = False
+                    taken = [_header(name) for name in _headers(path, method)]
+                    if taken:
+                        operation.setdefault("parameters", []).extend(taken)
                     operation["responses"] |= _refusals(path, method, operation)
         return super().render(request, openapi_schema)
+
+
+def _versioned(path: str, method: str) -> bool:
+    return path.startswith("/api/v1/") and "{" in path and method != "get"
+
+
+def _headers(path: str, method: str) -> list[str]:
+    """Those that an operation takes."""
+    found = []
+    if path.startswith("/api/v1/") and method != "get" and path not in _NEVER_KEPT:
+        found.append("Idempotency-Key")
+    if _versioned(path, method):
+        found.append("If-Match")
+        if method == "put":
+            found.append("If-None-Match")
+    return found
+
+
+def _header(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    if name == "Idempotency-Key":
+        schema |= {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+    return {"name": name, "in": "header", "required": False, "deprecated": False,
+            "schema": schema, "description": _HEADERS[name]}  # fmt: skip
 
 
 def _add_limits(schemas: dict[str, Any]) -> None:
@@ -190,19 +228,19 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, An
 
 
 def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
-    found = [400]
+    found = {400}
     if path not in _OPEN:
-        found += [401, 403]
+        found |= {401, 403}
     if path in _MAKING and method == "post":
-        found.append(409)
-    if path.startswith("/agent/secrets/"):
-        found.append(404)
-    if path.startswith("/api/v1/") and "{" in path:
-        found.append(404)
-        if method != "get":
-            found.append(409)
+        found.add(409)
+    if path.startswith("/agent/secrets/") or (path.startswith("/api/v1/") and "{" in path):
+        found.add(404)
+    if _versioned(path, method):
+        found |= {409, 412}
+    if "Idempotency-Key" in _headers(path, method):
+        found |= {409, 422}
     if "requestBody" in operation:
-        found.append(413)
+        found.add(413)
     if path.endswith("/login"):
-        found.append(429)
-    return found
+        found.add(429)
+    return sorted(found)

@@ -3,23 +3,23 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from litestar import delete, get, patch, post
 from litestar.params import Parameter, QueryParameter
 
-from muster.api import filtering, shapes
+from muster.api import shapes
 from muster.api.access import role
-from muster.api.filtering import Asked
 from muster.api.shapes import BootShown, Machines, MachineShown, RunShown
-from muster.lifecycle import commission, pools
+from muster.lifecycle import commission, listing, pools
+from muster.lifecycle.listing import Asked
 from muster.lifecycle.policy import Policy
 from muster.machine.grammar import LENGTH, parse
 from muster.machine.states import State
 from muster.store import boots, machines, runs
 from muster.store.engine import Store
 from muster.store.people import User
-from muster.store.search import Order
+from muster.store.search import ORDERS, Order
 from muster.wire.codec import Limited, limited
 
 Reference = Annotated[str, Parameter(max_length=63, description="A machine's id or name.")]
@@ -27,8 +27,7 @@ PATH = "/machines/{reference:str}"
 _FILTER = 'A condition, as: memory >= 512GiB and nic.vendor has "Mellanox"'
 _SEARCH = "Words that all must begin a word of the record or hardware, or end a serial or MAC."
 _AFTER = "`next` of the page before, in the same order."
-Sort = Literal["name", "-name", "state", "-state", "created_at", "-created_at",
-               "updated_at", "-updated_at"]  # fmt: skip
+_SORT = f"One of {', '.join(ORDERS)}; with a minus: from the last to the first."
 
 
 @get("/machines", sync_to_thread=True)
@@ -41,16 +40,16 @@ def list_machines(
     ] = "",
     search: Annotated[str, Parameter(max_length=256, description=_SEARCH)] = "",
     sort: Annotated[
-        Sort, Parameter(description="With a minus: from the last to the first.")
+        str, Parameter(max_length=16, pattern=f"^-?({'|'.join(ORDERS)})$", description=_SORT)
     ] = "name",
-    after: Annotated[str, Parameter(max_length=128, description=_AFTER)] = "",
+    after: Annotated[str, Parameter(max_length=400, description=_AFTER)] = "",
     limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
 ) -> Machines:
     """Machines, a page at a time; with `filter` a page may hold fewer than `limit`."""
     asked = Asked(parse(condition) if condition else None, search, in_state or "")
-    order = Order(sort.removeprefix("-"), sort.startswith("-"))
+    order = Order.asked(sort)
     with store.read() as tx:
-        page = filtering.page(tx, asked, order=order, after=after, limit=limit)
+        page = listing.page(tx, asked, order=order, after=after, limit=limit)
         return Machines(shapes.machines(tx, page.machines), page.next, page.because)
 
 
@@ -116,11 +115,10 @@ def change_machine(
     reference: Reference, data: Changes, store: Store, user: User, now: datetime
 ) -> MachineShown:
     """Rename a machine, or put it into another pool."""
-    if data.pool is not None:
-        pools.put(store, reference, data.pool, actor=user.name, now=now)
-    if data.name is not None:
-        commission.rename(store, reference, data.name, actor=user.name, now=now)
-    return machine_shown(store, reference if data.name is None else data.name)
+    changed = pools.change(
+        store, reference, pool=data.pool, name=data.name, actor=user.name, now=now
+    )
+    return machine_shown(store, changed.id)
 
 
 @delete(PATH, sync_to_thread=True, dependencies=role("operator"))

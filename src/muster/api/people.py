@@ -12,6 +12,7 @@ from litestar.params import Parameter
 
 from muster.api.access import AnyRequest, key_of, role
 from muster.api.budget import WINDOW_S, Budget
+from muster.api.repeats import SECRET
 from muster.api.shapes import shown
 from muster.lifecycle import accounts, people
 from muster.lifecycle.secrets import Forbidden
@@ -145,6 +146,12 @@ def list_users(store: Store, user: User) -> list[UserShown]:
         return [shown(UserShown, one) for one in rows.every_user(tx)]
 
 
+@get("/users/{person:str}", sync_to_thread=True, dependencies=role("admin"))
+def show_user(person: Person, store: Store, user: User) -> UserShown:
+    """One person."""
+    return _shown(store, person)
+
+
 @post("/users", status_code=200, sync_to_thread=True, dependencies=role("admin"))
 def add_user(data: NewUser, store: Store, user: User, now: datetime) -> UserShown:
     """Add a person."""
@@ -174,7 +181,7 @@ def list_keys(store: Store, user: User, now: datetime) -> list[KeyShown]:
         return [shown(KeyShown, key) for key in rows.live_keys(tx, user.id, now)]
 
 
-@post("/keys", status_code=200, sync_to_thread=True)
+@post("/keys", status_code=200, sync_to_thread=True, opt={SECRET: True})
 def make_key(data: NewKey, store: Store, user: User, now: datetime) -> Key:
     """A key for a program, with your role."""
     return Key(accounts.make_key(store, user, data.name, now))
@@ -187,5 +194,6 @@ def close_key(key: Number, store: Store, user: User, now: datetime) -> None:
 
 
 ROUTES = [
-    logout, whoami, list_users, add_user, change_user, remove_user, list_keys, make_key, close_key,
+    logout, whoami, list_users, show_user, add_user, change_user, remove_user, list_keys, make_key,
+    close_key,
 ]  # fmt: skip

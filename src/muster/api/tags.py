@@ -135,6 +135,13 @@ def add_note(reference: Reference, data: Writing, store: Store, user: User, now:
     return note_verbs.add(store, reference, data.text, actor=user.name, now=now)
 
 
+@get("/notes/{note:int}", sync_to_thread=True)
+def show_note(note: Number, store: Store, user: User) -> Note:
+    """One note."""
+    with store.read() as tx:
+        return notes.find(tx, note)
+
+
 @delete("/notes/{note:int}", sync_to_thread=True, dependencies=role("operator"))
 def delete_note(note: Number, store: Store, user: User, now: datetime) -> None:
     """Take a note away."""
@@ -171,5 +178,6 @@ ROUTES = [
     machine_tags,
     machine_notes,
     add_note,
+    show_note,
     delete_note,
 ]

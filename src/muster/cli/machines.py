@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from muster.cli import views
 from muster.cli.client import ApiError, Client, credentials_file, fail
 from muster.cli.forms import csv_text, json_text, yaml_text
 from muster.cli.words import clean, size, state
@@ -29,6 +30,7 @@ def machines(
     in_state: str = "",
     search: str = "",
     sort: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
+    view: str = "",
     columns: str = "",
     save_columns: bool = False,
     output: Annotated[Literal["table", "json", "yaml", "csv"], Parameter(alias="-o")] = "table",
@@ -44,7 +46,10 @@ def machines(
     search
         Only machines with these words: models, serial numbers (or their end), MACs ...
     sort
-        name, state, created_at or updated_at; -updated_at: the newest first
+        name, state, product, serial, pool, cores, memory, seen_at, created_at or updated_at;
+        with a minus (-memory) from the last to the first
+    view
+        As this saved view says; what is given beside it comes first
     columns
         What to show instead, as name,serial,macs; a machine's fields as JSON has them
     save_columns
@@ -53,15 +58,15 @@ def machines(
         table, or json, yaml, csv for programs
     """
     chosen = _chosen(columns, save=save_columns)
+    given = {"state": in_state, "filter": condition, "search": search, "sort": sort}
     try:
-        asked = {"state": in_state, "filter": condition, "search": search, "sort": sort}
-        found, because = _every(Client(), **asked)
+        client = Client()
+        asked = views.asked(client, view) | {k: v for k, v in given.items() if v}
+        found, because = _every(client, **asked)
     except ApiError as error:
         fail(str(error))
-    if output == "table" and chosen:
-        _print_chosen(chosen, found, because)
-    elif output == "table":
-        _print_table(found, because, filtered=bool(condition or in_state or search))
+    if output == "table":
+        _print_table(chosen, found, because, filtered=bool(asked.keys() - {"sort"}))
     elif output == "csv":
         head = chosen or _PLAIN
         print(csv_text(head, [_plain_row(head, machine, because) for machine in found]), end="")
@@ -100,7 +105,16 @@ def _every(client: Client, **query: str) -> tuple[list[dict[str, Any]], dict[str
         query["after"] = page["next"]
 
 
-def _print_table(found: list[dict[str, Any]], because: dict[str, str], *, filtered: bool) -> None:
+def _print_table(
+    chosen: tuple[str, ...],
+    found: list[dict[str, Any]],
+    because: dict[str, str],
+    *,
+    filtered: bool,
+) -> None:
+    if chosen:
+        _print_chosen(chosen, found, because)
+        return
     if not found:
         hint = "connect one to the network and switch it on (network boot first)"
         print("no machine is so" if filtered else f"no machines yet: {hint}")

@@ -188,27 +188,16 @@ def deny(store: Store, reference: str, *, reason: str, actor: str, now: datetime
 def rename(store: Store, reference: str, name: str, *, actor: str, now: datetime) -> None:
     """Give a machine another name; raises Conflict when it is taken or no DNS label."""
     with store.write() as tx:
-        machine = machines.find_for_update(tx, reference)
-        if not names.valid(name):
-            raise Conflict(f"name {name!r} is no DNS label (a-z, 0-9 and -, at most 63)")
-        machines.rename(tx, machine.id, name, now=now)
-        told = f"{machine.name} is now called {name}"
-        events.add(tx, now, "machine.renamed", told, actor=actor, machine=machine.id)
+        rename_in(tx, machines.find_for_update(tx, reference), name, actor=actor, now=now)
 
 
-def set_power(
-    store: Store, reference: str, driver: str, parameters: dict[str, str], *, actor: str,
-    now: datetime,
-) -> Machine:  # fmt: skip
-    """How this machine is switched from outside."""
-    with store.write() as tx:
-        machine = machines.find_for_update(tx, reference)
-        machines.update(
-            tx, machine.id, power_driver=driver, power_parameters=parameters, updated_at=now
-        )
-        told = f"{machine.name} is switched by {driver}"
-        events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
-        return machines.find(tx, machine.id)
+def rename_in(tx: Tx, machine: Machine, name: str, *, actor: str, now: datetime) -> None:
+    """As `rename`, in the caller's transaction."""
+    if not names.valid(name):
+        raise Conflict(f"name {name!r} is no DNS label (a-z, 0-9 and -, at most 63)")
+    machines.rename(tx, machine.id, name, now=now)
+    told = f"{machine.name} is now called {name}"
+    events.add(tx, now, "machine.renamed", told, actor=actor, machine=machine.id)
 
 
 def delete(store: Store, reference: str, *, actor: str, now: datetime) -> None:

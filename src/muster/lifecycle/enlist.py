@@ -82,6 +82,8 @@ def plan_boot(
             nonce_hash=secrets.digest(nonce) if nonce else None,
             nonce_expires_at=now + timedelta(seconds=policy.nonce_s) if nonce else None,
         )
+        if machine:
+            machines.update(tx, machine, seen_at=now)
         reach(tx, boot, Phase.LOADER, now, detail=f"boot answer: {purpose}: {reason}")
         if not nonce:
             boots.update(tx, boot.id, ended_at=now, deadline_at=None)
@@ -150,6 +152,7 @@ def hello(store: Store, policy: Policy, message: Hello, now: datetime) -> Welcom
             boots.update(tx, boot.id, deadline_at=None, last_heard_at=now)
             return Welcome("hold", f"clash: {machine.because}", retry_s=policy.hold_s)
         boots.update(tx, boot.id, machine_id=machine.id, last_heard_at=now)
+        machines.update(tx, machine.id, seen_at=now)
         machine = manifest.arrive(tx, policy, machine, now)
         return _permit(tx, policy, boot, machine, now)
 

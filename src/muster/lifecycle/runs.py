@@ -149,7 +149,7 @@ def conclude(tx: Tx, run: Run, now: datetime, *, reason: str, boot: str | None =
     machine = machines.find_for_update(tx, run.machine_id)
     if run.mode == "enlist":
         if not reason:
-            machines.update(tx, machine.id, surveyed_at=now, updated_at=now)
+            machines.update(tx, machine.id, surveyed_at=now, seen_at=now, updated_at=now)
         told = f"{machine.name} was surveyed" if not reason else f"survey failed: {reason}"
         if reason and machine.state == State.NEW:
             machines.update(tx, machine.id, state_reason=told[:2048], updated_at=now)
@@ -160,7 +160,7 @@ def conclude(tx: Tx, run: Run, now: datetime, *, reason: str, boot: str | None =
         return
     goal = _goal(run, machine, failed=bool(reason))
     if not reason:
-        machines.update(tx, machine.id, surveyed_at=now)
+        machines.update(tx, machine.id, surveyed_at=now, seen_at=now)
     passed = "tests passed" if run.mode == "test" else "commissioning passed"
     change_state(tx, machine, goal, now, reason=reason or passed, boot=boot)
 

@@ -111,15 +111,18 @@ def loader_sent(
             reach(tx, boot, Phase.LOADER, now, status=status, detail=detail)
 
 
-def file_fetched(store: Store, now: datetime, *, boot_id: str, detail: str) -> None:
-    """The loader fetched a boot file over HTTP."""
+def file_fetched(
+    store: Store, now: datetime, *, boot_id: str, detail: str, failed: bool = False
+) -> None:
+    """The loader fetched a boot file over HTTP, or did not take all of it."""
     with store.write() as tx:
         try:
             boot = boots.find(tx, boot_id)
         except Missing:
             return
         if boot.ended_at is None and not later(Phase(boot.phase), Phase.LOADER):
-            reach(tx, boot, Phase.KERNEL, now, status="started", detail=detail)
+            status = "failed" if failed else "started"
+            reach(tx, boot, Phase.KERNEL, now, status=status, detail=detail)
 
 
 def reported(store: Store, now: datetime, *, nonce: str, report: PhaseReport) -> None:

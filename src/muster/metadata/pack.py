@@ -15,7 +15,7 @@ ROOMS = ("agent", "collect", "wire")
 _MAIN = '''\
 """`python3 -I agent.pyz run [FOLDER]`, `... collect [OPTIONS]`, `... bmc-config` or
 
-`... smart TEST DEVICE`.
+`... smart TEST DEVICE` or `... lldp FOLDER`.
 """
 import sys
 
@@ -27,6 +27,8 @@ if __name__ == "__main__":
         from muster.collect.__main__ import main
     elif sys.argv[1:2] == ["bmc-config"]:
         from muster.collect.bmcconfig import main
+    elif sys.argv[1:2] == ["lldp"]:
+        from muster.collect.lldp import main
     elif sys.argv[1:2] == ["smart"]:
         from muster.agent.smart import main
     else:

@@ -67,7 +67,7 @@ def application(
         },
         exception_handlers=muster.api.app.ERRORS,
         before_request=intake.check,
-        state=_state(store, library, broadcaster := Broadcaster(store)),
+        state=_state(store, library, keyring, broadcaster := Broadcaster(store)),
         lifespan=[lambda _: broadcaster.running(), *(lifespan or [])],
         openapi_config=OpenAPIConfig(
             title="muster",
@@ -87,12 +87,13 @@ def application(
     )
 
 
-def _state(store: Store, library: Library, broadcaster: Broadcaster) -> State:
+def _state(store: Store, library: Library, keyring: Keyring, broadcaster: Broadcaster) -> State:
     """What outlives a request and is no handler's argument."""
     return State(
         {
             "store": store,
             "library": library,
+            "keyring": keyring,
             "broadcaster": broadcaster,
             "audits": Budget(AUDITS, total=20 * AUDITS),
             "failures": Budget(people.TRIES, total=10000),

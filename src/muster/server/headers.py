@@ -11,26 +11,29 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from muster.boot.files import ZERO_COPY
+from muster.server.zerocopy import Cycle
+
 _LOWER, _WANTED = b"\r\ncontent-length:", b"\r\nContent-Length:"
 _CONTINUE = b"HTTP/1.1 100 "
 
 
-class _Spelling:
+class Spelling:
     """One answer's transport: spells one header's name as GRUB does; all else is the real one's."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+        self.real = transport
         self._head_is_next = True
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.real, name)
 
     def write(self, data: bytes) -> None:
         """Status line and headers are one write, before every write of the body."""
         if self._head_is_next:
             self._head_is_next = data.startswith(_CONTINUE)
             data = data.replace(_LOWER, _WANTED, 1)
-        self._transport.write(data)
+        self.real.write(data)
 
 
 class Protocol(HttpToolsProtocol):
@@ -45,5 +48,10 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request was read; what answers it is made with the transport that is set now."""
-        self.transport = _Spelling(self._real)  # type: ignore[assignment]
+        self.transport = Spelling(self._real)  # type: ignore[assignment]
+        self.scope["extensions"] = {ZERO_COPY: {}}
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            # uvicorn makes its answers itself; this one has not begun to run yet.
+            self.cycle.__class__ = Cycle

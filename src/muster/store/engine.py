@@ -19,7 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
 
-from muster.store import notices
+from muster.store import demands, notices
 
 Tx = sa.Connection
 """One transaction; every function of this room takes it first."""
@@ -97,7 +97,8 @@ class Store:
         """One transaction that may write; commits at the end, rolls back on an exception."""
         with self._writer.begin() as tx:
             notices.begin(tx)
-            yield tx
+            with demands.met(tx):
+                yield tx
             told = notices.told(tx)
             if told and not self.is_sqlite:
                 notices.send(tx, self._house, told)

@@ -43,6 +43,7 @@ class Machine:
     power_secret: str = ""
     bmc: str = ""
     pool: str = ""
+    seen_at: datetime | None = None
 
 
 def find(tx: Tx, reference: str) -> Machine:
@@ -164,7 +165,9 @@ def add(tx: Tx, machine: Machine) -> None:
     if tx.execute(sa.select(machines.c.id).where(machines.c.name == machine.name)).first():
         raise Conflict(f"the name {machine.name!r} is taken by another machine")
     values = {c.name: getattr(machine, c.name) for c in columns(Machine, machines)}
-    tx.execute(machines.insert().values(values | {"traits_version": traits.VERSION}))
+    values["seen_at"] = machine.seen_at or machine.created_at
+    values |= _sizes(machine.summary) | {"traits_version": traits.VERSION}
+    tx.execute(machines.insert().values(values))
     traits.replace_record(tx, machine.id)
     tell(tx, "machine", machine.id)
 
@@ -210,10 +213,17 @@ def forget_macs(tx: Tx, machine: str, some_macs: Sequence[str]) -> None:
 
 def update(tx: Tx, machine: str, **values: Any) -> None:
     """Change columns of one record."""
+    values |= _sizes(values.get("summary", {}))
     tx.execute(machines.update().where(machines.c.id == machine).values(values))
     tell(tx, "machine", machine)
     if OF_RECORD & values.keys():
         traits.replace_record(tx, machine)
+
+
+def _sizes(summary: dict[str, Any]) -> dict[str, int]:
+    """What lists are sorted by has columns of its own."""
+    names = {"cores": "cores", "memory": "memory_bytes"}
+    return {column: int(summary[name]) for column, name in names.items() if name in summary}
 
 
 def sealed(tx: Tx) -> dict[str, str]:

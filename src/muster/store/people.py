@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from muster.store.engine import Conflict, Missing, Tx
 from muster.store.rows import all_to, to
-from muster.store.schema import api_keys, users, views
+from muster.store.schema_people import api_keys, users, views
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,16 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class View:
-    """A list that somebody wants to see again."""
+    """A list that somebody wants to see again; `query` as in the page's address.
+
+    `owner` is a user's name; the `shared` ones of others are seen by everybody.
+    """
 
     id: int
     name: str
     query: str
+    shared: bool
+    owner: str
 
 
 def any_user(tx: Tx) -> bool:
@@ -144,18 +149,32 @@ def revoke_keys(
 
 
 def views_of(tx: Tx, user: int) -> list[View]:
-    """By name."""
-    return all_to(
-        View, tx.execute(sa.select(views).where(views.c.user_id == user).order_by(views.c.name))
-    )
+    """One's own and what others share, by name."""
+    query = sa.select(views, users.c.name.label("owner")).join(users, users.c.id == views.c.user_id)
+    seen = sa.or_(views.c.user_id == user, views.c.shared)
+    return all_to(View, tx.execute(query.where(seen).order_by(views.c.name, views.c.id)))
 
 
-def keep_view(tx: Tx, user: int, name: str, query: str) -> None:
+def view(tx: Tx, user: int, name: str) -> View:
+    """One's own, or else another's of that name; raises Missing."""
+    named = [view for view in views_of(tx, user) if view.name == name]
+    own = tx.scalars(sa.select(users.c.name).where(users.c.id == user)).first()
+    for found in sorted(named, key=lambda view: view.owner != own):
+        return found
+    raise Missing(f"there is no view {name!r} of yours, and none that others share")
+
+
+def keep_view(tx: Tx, user: int, name: str, query: str, *, shared: bool) -> None:
     """Save it; the name's former query is forgotten."""
-    drop_view(tx, user, name)
-    tx.execute(views.insert().values(user_id=user, name=name, query=query))
+    tx.execute(_view(user, name))
+    tx.execute(views.insert().values(user_id=user, name=name, query=query, shared=shared))
 
 
 def drop_view(tx: Tx, user: int, name: str) -> None:
-    """Forget it."""
-    tx.execute(views.delete().where(views.c.user_id == user, views.c.name == name))
+    """Forget it; raises Missing."""
+    if not tx.execute(_view(user, name)).rowcount:
+        raise Missing(f"there is no view {name!r} of yours")
+
+
+def _view(user: int, name: str) -> sa.Delete:
+    return views.delete().where(views.c.user_id == user, views.c.name == name)

@@ -55,17 +55,22 @@ machines = sa.Table(
     sa.Column("state", sa.String(32), nullable=False),
     sa.Column("state_reason", sa.Text, nullable=False, default=""),
     sa.Column("uuid", sa.String(36), nullable=False, default="", index=True),
-    sa.Column("serial", sa.String(256), nullable=False, default="", index=True),
+    sa.Column("serial", sa.String(256), nullable=False, default=""),
     sa.Column("vendor", sa.String(256), nullable=False, default=""),
     sa.Column("product", sa.String(256), nullable=False, default=""),
     sa.Column("architecture", sa.String(32), nullable=False, default=""),
     sa.Column("firmware", sa.String(16), nullable=False, default=""),
-    sa.Column("pool", sa.String(64), nullable=False, default="", server_default="", index=True),
+    sa.Column("pool", sa.String(64), nullable=False, default="", server_default=""),
     # Accepted to send its data: by the policy or by a person.
     sa.Column("permitted", sa.Boolean, nullable=False, default=False),
     sa.Column("denied_reason", sa.Text, nullable=False, default=""),
     sa.Column("surveyed_at", Utc, nullable=True),
+    # When it last booted, said hello or ended a run.
+    sa.Column("seen_at", Utc, nullable=False, server_default="1970-01-01 00:00:00.000000"),
     sa.Column("summary", sa.JSON, nullable=False, default=dict),
+    # Out of the summary, so that lists are sorted by them.
+    sa.Column("cores", sa.Integer, nullable=False, default=0, server_default="0"),
+    sa.Column("memory", sa.BigInteger, nullable=False, default=0, server_default="0"),
     sa.Column("power_driver", sa.String(32), nullable=False, default="manual"),
     # Never a secret: those are in power_secret, sealed by lifecycle.keyring.
     sa.Column("power_parameters", sa.JSON, nullable=False, default=dict),
@@ -79,6 +84,12 @@ machines = sa.Table(
     sa.Index("ix_machines_state_name", "state", "name"),
     sa.Index("ix_machines_created_at_name", "created_at", "name"),
     sa.Index("ix_machines_updated_at_name", "updated_at", "name"),
+    sa.Index("ix_machines_seen_at_name", "seen_at", "name"),
+    sa.Index("ix_machines_product_name", "product", "name"),
+    sa.Index("ix_machines_serial_name", "serial", "name"),
+    sa.Index("ix_machines_pool_name", "pool", "name"),
+    sa.Index("ix_machines_cores_name", "cores", "name"),
+    sa.Index("ix_machines_memory_name", "memory", "name"),
     sa.Index("ix_machines_traits_version", "traits_version"),
 )
 
@@ -308,45 +319,6 @@ events = sa.Table(
     # No foreign key: what happened stays told when a machine's record is deleted.
     sa.Column("machine_id", _id, nullable=True, index=True),
     sa.Column("boot_id", _id, nullable=True),
-)
-
-users = sa.Table(
-    "users",
-    metadata,
-    sa.Column("id", _big, primary_key=True, autoincrement=True),
-    sa.Column("name", sa.String(64), nullable=False, unique=True),
-    sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("password_hash", sa.Text, nullable=False),
-    sa.Column("created_at", Utc, nullable=False),
-    # Wrong passwords since the last right one.
-    sa.Column("failures", sa.Integer, nullable=False, default=0, server_default="0"),
-    sa.Column("locked_until", Utc, nullable=True),
-)
-
-# A list of machines as somebody wants to see it again: the query of its address.
-views = sa.Table(
-    "views",
-    metadata,
-    sa.Column("id", _big, primary_key=True, autoincrement=True),
-    sa.Column("user_id", _big, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("name", sa.String(64), nullable=False),
-    sa.Column("query", sa.Text, nullable=False),
-    sa.UniqueConstraint("user_id", "name"),
-)
-
-api_keys = sa.Table(
-    "api_keys",
-    metadata,
-    sa.Column("id", _big, primary_key=True, autoincrement=True),
-    sa.Column(
-        "user_id", _big, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True
-    ),
-    sa.Column("name", sa.String(64), nullable=False),
-    sa.Column("key_hash", sa.String(64), nullable=False, unique=True),
-    sa.Column("created_at", Utc, nullable=False),
-    sa.Column("revoked_at", Utc, nullable=True),
-    # Null: never.
-    sa.Column("expires_at", Utc, nullable=True),
 )
 
 power_goals = sa.Table(

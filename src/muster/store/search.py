@@ -6,7 +6,7 @@ rare one. So each part is counted first, up to `RARE`; where one is rare its mac
 the other parts tried on them, else names are walked in order until the page is full.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,9 +29,15 @@ _EXACT = 2.0**48
 _SLACK = 2.0**-48
 """Relative, above `_EXACT`: numbers of 64 bits are rounded in floating point."""
 
-ORDERS = ("name", "state", "created_at", "updated_at")
+ORDERS = ("name", "state", "product", "serial", "pool", "cores", "memory", "seen_at", "created_at",
+          "updated_at")  # fmt: skip
 """What a list is sorted by: each has an index."""
 _APART = "~"
+_READ: dict[str, Callable[[str], Any]] = {
+    "cores": int,
+    "memory": int,
+    **dict.fromkeys(("seen_at", "created_at", "updated_at"), datetime.fromisoformat),
+}
 
 Clause = sa.ColumnElement[bool]
 _has = machine_traits.c
@@ -43,6 +49,11 @@ class Order:
 
     column: str = "name"
     descending: bool = False
+
+    @classmethod
+    def asked(cls, text: str) -> "Order":
+        """As people write it: "memory", and with a minus from the last to the first."""
+        return cls(text.removeprefix("-"), text.startswith("-"))
 
     @property
     def by(self) -> list[sa.ColumnElement[Any]]:
@@ -61,9 +72,9 @@ class Order:
         """Values of `by`; raises BadCursor."""
         if self.column == "name":
             return [cursor]
-        key, _, name = cursor.partition(_APART)
+        key, _, name = cursor.rpartition(_APART)
         try:
-            return [datetime.fromisoformat(key) if self.column != "state" else key, name]
+            return [_READ.get(self.column, str)(key), name]
         except ValueError as error:
             told = f"is no place in a list by {self.column}: take `next` of the page before"
             raise BadCursor(told) from error

@@ -12,7 +12,7 @@ from litestar.exceptions import ClientException
 from litestar.params import Body
 from litestar.response import Redirect
 
-from muster.lifecycle import commission, power, switches, tags, test
+from muster.lifecycle import commission, pools, power, switches, tags, test
 from muster.lifecycle.commission import Options
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
@@ -93,6 +93,10 @@ class Act:
         """Take it away again."""
         self._tagged(add=[], remove=[self.machine])
 
+    def pool(self) -> None:
+        """The text is a pool; empty for none."""
+        pools.put(self.store, self.machine, self.text, actor=self.actor, now=self.now)
+
     def _tagged(self, *, add: list[str], remove: list[str]) -> None:
         done = tags.by_hand(self.store, self.text, add=add, remove=remove, **self._who())
         for one in done:
@@ -105,13 +109,17 @@ class Act:
 
 @dataclass(frozen=True)
 class Verb:
-    """How a verb is asked for. `text` names what must be written; `danger` marks what is lost."""
+    """How a verb is asked for. `text` names what must be written, or with `may` can be; `danger`
+
+    marks what is lost.
+    """
 
     name: str
     question: str
     do: Callable[[Act], None]
     text: str = ""
     danger: bool = False
+    may: bool = False
 
 
 VERBS = {
@@ -124,6 +132,7 @@ VERBS = {
         Verb("deny", "Refuse them; they power off and are not booted again", Act.deny, "reason"),
         Verb("tag", "Give a tag", Act.tag, "tag"),
         Verb("untag", "Take a tag away", Act.untag, "tag"),
+        Verb("pool", "Put them into a pool; without a name into none", Act.pool, "pool", may=True),
         Verb("on", "Switch on", Act.on),
         Verb("off", "Cut the power", Act.off, danger=True),
         Verb("cycle", "Cut the power and give it back", Act.cycle, danger=True),

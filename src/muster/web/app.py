@@ -13,6 +13,7 @@ from muster.machine.grammar import BadExpression
 from muster.machine.states import Refused
 from muster.power.drivers import PowerError
 from muster.store.engine import Conflict, Missing
+from muster.store.search import BadCursor
 from muster.web import (
     acting,
     arrivals,
@@ -29,6 +30,7 @@ from muster.web import (
 )
 from muster.web.page import page
 from muster.web.session import DEPENDENCY, AnyRequest, SignInFirst
+from muster.wire.codec import BadMessage
 
 
 def router() -> Router:
@@ -61,6 +63,8 @@ def router() -> Router:
             PowerError: _refusal(400),
             KeyringError: _refusal(500),
             BadExpression: _refusal(400),
+            BadCursor: _refusal(400),
+            BadMessage: _refusal(400),
             Forbidden: _refusal(403),
             HTTPException: _http,
         },

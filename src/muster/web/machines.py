@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of machines: filter, columns, views; rows are chosen here and acted on in acting.py."""
+"""The list of machines: filter, order, columns; rows are chosen here and acted on in acting.py."""
 
-import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -11,20 +11,40 @@ from litestar.enums import RequestEncodingType
 from litestar.params import Body, Parameter, QueryParameter
 from litestar.response import Redirect
 
+from muster.lifecycle import listing
+from muster.lifecycle import views as verbs
+from muster.lifecycle.listing import Asked, Page
 from muster.machine.columns import COLUMNS
-from muster.machine.conditions import Node, evaluate
+from muster.machine.conditions import Node
 from muster.machine.grammar import LENGTH, BadExpression, parse
 from muster.machine.states import State
-from muster.store import facts, machines, people, tags
+from muster.store import machines, people, tags
 from muster.store.engine import Store, Tx
-from muster.store.machines import Machine
+from muster.store.search import ORDERS, Order
 from muster.web.page import page
 from muster.web.session import AnyRequest, Looking, check_form
 
 PAGE = 100
-SECONDS = 2.0
-SHOWN = ("state", "tags", "hardware", "cpus", "memory", "disks", "mac", "serial", "why")
-DEFAULT = "state,tags,hardware,cpus,memory,disks,mac,why"
+SHOWN = {
+    "state": "state",
+    "tags": "",
+    "model": "product",
+    "cores": "cores",
+    "threads": "",
+    "memory": "memory",
+    "disks": "",
+    "mac": "",
+    "serial": "serial",
+    "uuid": "",
+    "pool": "pool",
+    "power": "",
+    "seen": "seen_at",
+    "added": "created_at",
+    "changed": "updated_at",
+    "why": "",
+}
+"""Columns that can be shown, and what the list is sorted by when one is clicked."""
+DEFAULT = "state,tags,model,cores,memory,disks,seen,why"
 
 
 @get("/machines", sync_to_thread=True)
@@ -34,39 +54,62 @@ def show(
     now: datetime,
     looking: Looking,
     condition: Annotated[str, QueryParameter(name="filter", max_length=LENGTH)] = "",
+    search: Annotated[str, Parameter(max_length=256)] = "",
     in_state: Annotated[str, QueryParameter(name="state", max_length=32)] = "",
-    after: Annotated[str, Parameter(max_length=63)] = "",
+    sort: Annotated[str, Parameter(max_length=16, pattern=f"^-?({'|'.join(ORDERS)})$")] = "name",
+    after: Annotated[str, Parameter(max_length=400)] = "",
     columns: Annotated[str, Parameter(max_length=200)] = DEFAULT,
     limit: Annotated[int, Parameter(ge=1, le=500)] = PAGE,
 ) -> Response[Any]:
-    """A page of them by name."""
-    wrong, node = _parsed(condition)
+    """A page of them in the order that was asked for."""
+    rows_only = bool(request.headers.get("hx-request"))
+    wrong, node = parsed(condition)
+    asked = Asked(node, search, in_state)
     with store.read() as tx:
-        found, because, following = (
-            _listed(tx, node, in_state, after, limit) if not wrong else ([], {}, "")
-        )
-        ids = [one.id for one in found]
-        macs, given = machines.macs_of(tx, ids), tags.of(tx, ids)
-        counted = machines.count_by_state(tx)
-        views = people.views_of(tx, looking.user.id)
-    asked = {
-        "filter": condition,
-        "state": in_state,
-        "columns": columns,
+        empty = Page([], {}, "")
+        found = empty if wrong else listing.page(
+            tx, asked, order=Order.asked(sort), after=after, limit=limit
+        )  # fmt: skip
+        shown = [one for one in columns.split(",") if one in SHOWN]
+        content = _beside(tx, found, shown)
+        if not rows_only:
+            content |= {"counted": machines.count_by_state(tx),
+                        "views": people.views_of(tx, looking.user.id)}  # fmt: skip
+    asks = {
+        "filter": condition, "search": search, "state": in_state,
+        "sort": sort if sort != "name" else "", "columns": columns if columns != DEFAULT else "",
         "limit": "" if limit == PAGE else str(limit),
-    }
-    query = urlencode({name: value for name, value in asked.items() if value})
-    part = "machine_rows.html" if request.headers.get("hx-request") else "machines.html"
+    }  # fmt: skip
     return page(
-        request, part, looking, machines=found, macs=macs, tags=given, because=because,
-        counted=counted,
-        wrong=wrong, condition=condition, state=in_state, after=after, following=following, now=now,
-        query=query, columns=[one for one in columns.split(",") if one in SHOWN], known=SHOWN,
-        views=views, states=[str(one) for one in State], fields=_fields(),
+        request, "machine_rows.html" if rows_only else "machines.html", looking,
+        **content, machines=found.machines, because=found.because, following=found.next,
+        wrong=wrong, condition=condition, search=search, state=in_state, sort=sort, after=after,
+        now=now, columns=shown, known=SHOWN, query=_query(asks), sorted_by=_sorts(asks, sort),
+        states=[str(one) for one in State], fields=fields(),
     )  # fmt: skip
 
 
-def _parsed(condition: str) -> tuple[str, Node | None]:
+def _beside(tx: Tx, found: Page, shown: list[str]) -> dict[str, Any]:
+    """What other tables say of the machines of the page, where it is shown."""
+    ids = [one.id for one in found.machines]
+    macs = machines.macs_of(tx, ids) if "mac" in shown else {}
+    return {"macs": macs, "tags": tags.of(tx, ids) if "tags" in shown else {}}
+
+
+def _query(asks: Mapping[str, str]) -> str:
+    return urlencode({name: value for name, value in asks.items() if value})
+
+
+def _sorts(asks: Mapping[str, str], sort: str) -> dict[str, str]:
+    """For each column that sorts, the query of a click on it; the second click turns it round."""
+    found = {}
+    for column, order in {"name": "name", **SHOWN}.items():
+        if order:
+            found[column] = _query({**asks, "sort": f"-{order}" if sort == order else order})
+    return found
+
+
+def parsed(condition: str) -> tuple[str, Node | None]:
     """What is wrong with it, or what it means."""
     try:
         return "", parse(condition) if condition.strip() else None
@@ -74,31 +117,10 @@ def _parsed(condition: str) -> tuple[str, Node | None]:
         return str(error).removeprefix("filter: "), None
 
 
-def _fields() -> list[dict[str, str]]:
+def fields() -> list[dict[str, str]]:
     """What a filter may ask, for completion."""
     return [{"name": one.name, "kind": one.kind.value, "help": one.help}
             for one in COLUMNS.values()]  # fmt: skip
-
-
-def _listed(
-    tx: Tx, node: Node | None, state: str, after: str, limit: int
-) -> tuple[list[Machine], dict[str, str], str]:
-    """A page, why each is listed, and the name behind which the next page begins."""
-    if node is None:
-        found = machines.some(tx, state=state, after=after, limit=limit)
-        return found, {}, found[-1].name if len(found) == limit else ""
-    found, because = [], {}
-    until = time.monotonic() + SECONDS
-    while batch := machines.some(tx, state=state, after=after, limit=PAGE):
-        known = facts.of(tx, batch)
-        for machine in batch:
-            after = machine.name
-            if (verdict := evaluate(node, known[machine.id])).holds:
-                found.append(machine)
-                because[machine.id] = verdict.because
-            if len(found) == limit or time.monotonic() > until:
-                return found, because, after
-    return found, because, ""
 
 
 @post("/views", sync_to_thread=True)
@@ -108,15 +130,14 @@ def keep_view(
     store: Store,
     looking: Looking,
 ) -> Response[Any]:
-    """Save the present list under a name, or forget it."""
+    """Save the present list under a name, for oneself or everybody, or forget it."""
     check_form(request, looking, data)
-    name, query = data.get("name", "").strip()[:64], data.get("query", "")[:2048]
-    with store.write() as tx:
-        if data.get("drop"):
-            people.drop_view(tx, looking.user.id, name)
-        elif name:
-            people.keep_view(tx, looking.user.id, name, query)
-    return Redirect(f"/machines?{query}", status_code=303)
+    name, query = data.get("name", "").strip(), data.get("query", "")
+    if data.get("drop"):
+        verbs.drop(store, looking.user, name, owner=data.get("owner", ""))
+        return Redirect("/machines", status_code=303)
+    kept = verbs.keep(store, looking.user, name, query, shared=data.get("shared") == "yes")
+    return Redirect(f"/machines?{kept.query}", status_code=303)
 
 
 ROUTES = [show, keep_view]

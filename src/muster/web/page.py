@@ -76,6 +76,17 @@ def seconds(number: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+def ago(at: datetime | None, now: datetime) -> str:
+    """How long ago, in the largest unit that is whole."""
+    if at is None:
+        return "–"
+    passed = max(0, int((now - at).total_seconds()))
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if passed >= length:
+            return f"{passed // length} {unit} ago"
+    return f"{passed} s ago"
+
+
 _templates = jinja2.Environment(
     loader=jinja2.PackageLoader("muster.web"),
     autoescape=True,
@@ -88,6 +99,7 @@ _templates.filters |= {
     "disk_size": disk_size,
     "moment": moment,
     "seconds": seconds,
+    "ago": ago,
     "clean": ansi.visible,
 }
 _templates.globals |= {"asset": assets.address, "version": __version__, "navigation": NAVIGATION}

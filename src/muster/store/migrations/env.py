@@ -3,11 +3,11 @@
 
 from alembic import context
 
-from muster.store import schema_hosts, schema_record, schema_search
+from muster.store import schema_hosts, schema_people, schema_record, schema_search
 from muster.store.schema import Utc, metadata
 
 # Importing them declares their tables.
-declared = (schema_hosts.hosts, schema_record.tags, schema_search.traits)
+declared = (schema_hosts.hosts, schema_people.users, schema_record.tags, schema_search.traits)
 assert all(table.metadata is metadata for table in declared)
 connection = context.config.attributes["connection"]
 context.configure(

@@ -137,10 +137,11 @@ function move(by) {
   next.scrollIntoView({ block: "nearest" });
 }
 const KEYS = {
-  "/": () => document.querySelector("#filter, #kind")?.focus(),
+  "/": () => document.querySelector("#filter, #kind, [data-complete]")?.focus(),
   "?": () => document.getElementById("keys").showModal(),
   j: () => move(1), k: () => move(-1),
   x: () => here()?.querySelector("input[type=checkbox]")?.click(),
+  X: () => dispatchEvent(new CustomEvent("muster:range", { detail: here() })),
   Enter: () => here()?.querySelector("a")?.click(),
   g: () => { went = Date.now(); },
 };
@@ -153,74 +154,8 @@ addEventListener("keydown", (event) => {
   if (act && !document.querySelector("dialog[open]")) { event.preventDefault(); act(); }
 });
 
-// --- marking rows
-function count() {
-  const box = document.getElementById("marked");
-  if (!box) return;
-  const number = document.querySelectorAll("input[name=machine]:checked").length;
-  box.textContent = number ? `${number} marked` : "none marked";
-}
 addEventListener("change", (event) => {
-  if (event.target.matches("[data-all]"))
-    for (const one of document.querySelectorAll("input[name=machine]")) one.checked = event.target.checked;
-  if (event.target.matches("[data-column]")) {
-    const form = event.target.form;
-    form.elements.columns.value = [...form.querySelectorAll("[data-column]:checked")].map((one) => one.dataset.column).join(",");
-  }
   if (event.target.matches("[data-theme-choice]")) event.target.form.requestSubmit();
-  count();
 });
-addEventListener("htmx:after:swap", count);
-
-// --- completion of a filter's last word
-const box = document.getElementById("filter");
-if (box) {
-  const fields = JSON.parse(document.getElementById("fields").textContent);
-  const words = ["and", "or", "not", "has", "any", "all", "known"].map((name) => ({ name, kind: "", help: "" }));
-  const list = document.getElementById("filter-list");
-  let chosen = -1;
-  const last = () => /[\w.]*$/.exec(box.value.slice(0, box.selectionStart))[0];
-  const close = () => { list.hidden = true; chosen = -1; box.setAttribute("aria-expanded", "false"); box.removeAttribute("aria-activedescendant"); };
-  const take = (name) => {
-    const at = box.selectionStart, word = last();
-    box.setRangeText(name + " ", at - word.length, at, "end");
-    close();
-    box.focus();
-  };
-  const show = () => {
-    const word = last().toLowerCase();
-    const found = word ? [...fields, ...words].filter((one) => one.name.startsWith(word) && one.name !== word).slice(0, 12) : [];
-    list.replaceChildren(...found.map((one, index) => {
-      const item = document.createElement("li");
-      item.id = `f-${index}`;
-      item.role = "option";
-      item.textContent = one.name;
-      item.dataset.name = one.name;
-      if (one.help) { const more = document.createElement("small"); more.textContent = ` ${one.help}`; item.append(more); }
-      item.addEventListener("pointerdown", (event) => { event.preventDefault(); take(one.name); });
-      return item;
-    }));
-    chosen = -1;
-    list.hidden = !found.length;
-    box.setAttribute("aria-expanded", String(!list.hidden));
-  };
-  box.addEventListener("input", show);
-  box.addEventListener("blur", close);
-  box.addEventListener("keydown", (event) => {
-    if (list.hidden) return;
-    const all = [...list.children];
-    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      event.preventDefault();
-      chosen = (chosen + (event.key === "ArrowDown" ? 1 : all.length - 1)) % all.length;
-      all.forEach((one, index) => one.setAttribute("aria-selected", String(index === chosen)));
-      box.setAttribute("aria-activedescendant", all[chosen].id);
-      all[chosen].scrollIntoView({ block: "nearest" });
-    } else if ((event.key === "Enter" || event.key === "Tab") && (chosen >= 0 || event.key === "Tab")) {
-      event.preventDefault();
-      take(all[Math.max(chosen, 0)].dataset.name);
-    } else if (event.key === "Escape") close();
-  });
-}
 
 live.start();
-count();

@@ -7,7 +7,7 @@ from alembic import op
 from muster.store.schema import Utc
 
 revision = "0016_manifest"
-down_revision = "0009_profiles"
+down_revision = "0020_console"
 branch_labels = None
 depends_on = None
 
