@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import trees
-from changing import Plain, every_change, reread
+from changing import Plain, every_change
 from rackserver import rackserver
+from rereading import reread
 
 from muster.collect.document import document
 from muster.machine.differences import compare
