@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.machine.manifest import Cable, Problem, Row, changes, plan
+from muster.machine.manifest import BadRow, Cable, Row, changes, plan
 from muster.machine.manifestfile import read, write_csv, write_json
 
 WEB = Row(
@@ -213,7 +213,7 @@ def test_two_rows_may_exchange_serial_number_and_place_in_one_file() -> None:
 def test_a_row_cannot_take_what_a_kept_row_has() -> None:
     kept = Row(name="a", rack="R1", position=17)
     found = plan([kept], named(Row(name="b", rack="R1", position=17)), replacing=False)
-    assert found.problems == [Problem(2, "position", "R1 U17 is a's in the manifest already")]
+    assert found.problems == [BadRow(2, "position", "R1 U17 is a's in the manifest already")]
     assert plan([kept], named(Row(name="b", rack="R1", position=17)), replacing=True).removed == [
         kept
     ]

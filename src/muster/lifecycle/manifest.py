@@ -14,7 +14,7 @@ from muster.lifecycle import profiles as profile_verbs
 from muster.lifecycle.policy import Policy
 from muster.machine import manifest as expected
 from muster.machine import manifestfile
-from muster.machine.manifest import BadManifest, Plan, Problem, Row
+from muster.machine.manifest import BadManifest, BadRow, Plan, Row
 from muster.machine.placing import Finding, Manifest, Place, Seen, place
 from muster.machine.states import State
 from muster.store import events, machines, manifest, tags
@@ -41,7 +41,7 @@ class Taken:
     changed: list[Changed]
     unchanged: int
     removed: list[str]
-    problems: list[Problem]
+    problems: list[BadRow]
     left_out: list[str]
     stored: bool
 

@@ -69,7 +69,7 @@ FIELDS = tuple(Row.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
-class Problem:
+class BadRow:
     """What is wrong in which line (of JSON: which item), and the remedy."""
 
     line: int
@@ -82,21 +82,21 @@ class Reading:
     """Good rows with their lines; `left_out` are columns that nobody knows."""
 
     rows: list[tuple[int, Row]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[BadRow] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
 
 class BadManifest(ValueError):
     """A manifest that cannot be taken; `problems` say all that is wrong."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[BadRow]) -> None:
         told = [f"line {p.line}: {p.field}: {p.reason}" for p in problems[:3]]
         more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
         super().__init__(f"the manifest is refused: {'; '.join(told)}{more}")
         self.problems = problems
 
 
-def row_of(line: int, said: Mapping[str, Any]) -> tuple[Row | None, list[Problem]]:
+def row_of(line: int, said: Mapping[str, Any]) -> tuple[Row | None, list[BadRow]]:
     """A row from what a file says, by the names of FIELDS; None where anything is wrong."""
     found: dict[str, Any] = {}
     problems = []
@@ -104,20 +104,20 @@ def row_of(line: int, said: Mapping[str, Any]) -> tuple[Row | None, list[Problem
         try:
             found[name] = _READERS[name](value)
         except ValueError as error:
-            problems.append(Problem(line, name, str(error)))
+            problems.append(BadRow(line, name, str(error)))
     if isinstance(found.get("position"), tuple):
         found["position"], height = found["position"]
         found["height"] = height if height > 1 else found.get("height", 1)
     row = Row(**found)
     if not problems and not row.key:
         why = "says nothing to know a machine by: give it a name, serial number, UUID, MAC or BMC"
-        problems.append(Problem(line, "name", why))
+        problems.append(BadRow(line, "name", why))
     if row.position is not None and not row.rack:
-        problems.append(Problem(line, "rack", f"position U{row.position} needs a rack"))
+        problems.append(BadRow(line, "rack", f"position U{row.position} needs a rack"))
     return (None if problems else row), problems
 
 
-def between(rows: Iterable[tuple[int, Row]]) -> Iterator[Problem]:
+def between(rows: Iterable[tuple[int, Row]]) -> Iterator[BadRow]:
     """What two rows cannot both have; the later one is bad. Line 0 is a row that is kept."""
     seen: dict[tuple[str, str], tuple[int, str]] = {}
     for line, row in rows:
@@ -125,7 +125,7 @@ def between(rows: Iterable[tuple[int, Row]]) -> Iterator[Problem]:
             first, key = seen.setdefault((name, value.casefold()), (line, row.key))
             if (first, key) != (line, row.key) or (first and first != line):
                 where = f"in line {first}" if first else f"{key}'s in the manifest"
-                yield Problem(line, name, f"{value} is {where} already")
+                yield BadRow(line, name, f"{value} is {where} already")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Plan:
     changed: list[tuple[Row, Row]] = field(default_factory=list)
     unchanged: list[Row] = field(default_factory=list)
     removed: list[Row] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[BadRow] = field(default_factory=list)
 
 
 def plan(there: Sequence[Row], rows: Sequence[tuple[int, Row]], *, replacing: bool) -> Plan:

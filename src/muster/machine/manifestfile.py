@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from muster.machine.manifest import FIELDS, ROWS, Cable, Problem, Reading, Row, between, row_of
+from muster.machine.manifest import FIELDS, ROWS, BadRow, Cable, Reading, Row, between, row_of
 
 _CALLED = {
     "name": "hostname host machine machinename node nodename server",
@@ -47,7 +47,7 @@ def read(text: str, form: str = "") -> Reading:
     found = _json(text) if form == "json" else _csv(text)
     if not found.rows and not found.problems:
         # With replacing it would take all rows away.
-        found.problems.append(Problem(1, "file", "has no row"))
+        found.problems.append(BadRow(1, "file", "has no row"))
     bad = list(between(found.rows))
     lines = {problem.line for problem in bad}
     rows = [(line, row) for line, row in found.rows if line not in lines]
@@ -82,16 +82,16 @@ def _csv(text: str) -> Reading:
                 why = (
                     f"{len(cells)} cells, the head has {len(columns)}: quote what holds a {mark!r}"
                 )
-                found.problems.append(Problem(line, "row", why))
+                found.problems.append(BadRow(line, "row", why))
             elif len(found.rows) >= ROWS:
-                found.problems.append(Problem(line, "row", f"more than {ROWS} rows"))
+                found.problems.append(BadRow(line, "row", f"more than {ROWS} rows"))
                 break
             else:
                 _line(found, line, columns, cells)
     except csv.Error as error:
-        found.problems.append(Problem(reader.line_num, "row", f"is no CSV: {error}"))
+        found.problems.append(BadRow(reader.line_num, "row", f"is no CSV: {error}"))
     if columns is None and not found.problems:
-        found.problems.append(Problem(1, "head", "the file is empty: its first line names columns"))
+        found.problems.append(BadRow(1, "head", "the file is empty: its first line names columns"))
     return found
 
 
@@ -107,11 +107,11 @@ def _head(cells: list[str], line: int, found: Reading) -> list[tuple[str, str] |
             found.left_out.append(cell.strip()[:64])
         if name in FIELDS and name != "macs" and (name, "") in columns:
             why = f"two columns say the {name}: leave one out"
-            found.problems.append(Problem(line, cell.strip()[:64], why))
+            found.problems.append(BadRow(line, cell.strip()[:64], why))
         columns.append((name, number if name in _NUMBERED else "") if name else None)
     if not any(columns):
         known = ", ".join(FIELDS)
-        found.problems.append(Problem(line, "head", f"names no column that is known: {known}"))
+        found.problems.append(BadRow(line, "head", f"names no column that is known: {known}"))
     return columns
 
 
@@ -143,23 +143,23 @@ def _json(text: str) -> Reading:
     try:
         data = json.loads(text)
     except RecursionError:
-        found.problems.append(Problem(1, "file", "is nested too deeply"))
+        found.problems.append(BadRow(1, "file", "is nested too deeply"))
         return found
     except ValueError as error:
         line = getattr(error, "lineno", 1)
-        found.problems.append(Problem(line, "file", f"is no JSON: {error}"))
+        found.problems.append(BadRow(line, "file", f"is no JSON: {error}"))
         return found
     items = data.get("machines") if isinstance(data, dict) else data
     if not isinstance(items, list) or len(items) > ROWS:
         why = f'must be a list of at most {ROWS} objects, or {{"machines": [...]}}'
-        found.problems.append(Problem(1, "file", why))
+        found.problems.append(BadRow(1, "file", why))
         return found
     left_out: dict[str, None] = {}
     for number, item in enumerate(items, start=1):
         if isinstance(item, dict):
             _add(found, number, _item(item, left_out))
         else:
-            found.problems.append(Problem(number, "item", "must be an object"))
+            found.problems.append(BadRow(number, "item", "must be an object"))
     found.left_out.extend(left_out)
     return found
 

@@ -129,7 +129,9 @@ def _all(document: Document) -> Iterator[Part]:
         for one in cards:
             firmware = {"firmware": line(getattr(one, "firmware_version", ""))}
             title = _words(one.vendor, one.product)
-            yield Part(kind, one.pci_address, "", title, _sn(serials, one.pci_address), firmware)
+            yield Part(
+                kind, line(one.pci_address), "", title, _sn(serials, one.pci_address), firmware
+            )
     yield from _pci(document, extra, serials)
     yield from _usb(document)
     for supply in extra.power_supplies.supplies:
@@ -160,7 +162,7 @@ def _system(document: Document, extra: Extra) -> Iterator[Part]:
     yield Part("boot", properties={"mode": line(boot.mode), "Secure Boot": secure})
     if tpm.present:
         told = {"version": line(tpm.version), "firmware": line(tpm.firmware_version)}
-        yield Part("TPM", "", "", line(tpm.manufacturer), tpm.ek_sha256, told)
+        yield Part("TPM", "", "", line(tpm.manufacturer), line(tpm.ek_sha256), told)
     if bmc.present:
         told = {"firmware": line(bmc.firmware_version), "GUID": line(bmc.guid)}
         for lan in bmc.lan:
@@ -233,7 +235,9 @@ def _member(controller: RaidController, disk: RaidDisk) -> Part:
         "health": _health(disk),
     }
     title = _words(told["size"], disk.vendor, disk.model, _serial(serial))
-    return Part("disk", f"{controller.pci_address} {line(disk.disk)}", "", title, serial, told)
+    return Part(
+        "disk", f"{line(controller.pci_address)} {line(disk.disk)}", "", title, serial, told
+    )
 
 
 def _health(health: Health | None) -> str:
