@@ -228,7 +228,14 @@ def store(engine: str, request: pytest.FixtureRequest) -> Store:
             *("scripts", "script_contents", "bmc_leases", "stays"),
             *("tags", "tag_choices"),
             "hosts",
-            *("clashes", "ignored_evidence", "rules", "rule_passes", "profiles"),
+            *(
+                "clashes",
+                "ignored_evidence",
+                "rules",
+                "rule_passes",
+                "profiles",
+                "expected_machines",
+            ),
         ):
             tx.execute(metadata.tables[table].delete())
     return opened

@@ -48,6 +48,7 @@ _COMMANDS = {
     "profile": ("muster.cli.profiles:profile", "What hardware is expected."),
     "deviations": ("muster.cli.profiles:deviations", "Machines that are not as a profile says."),
     "odd-ones": ("muster.cli.profiles:odd_ones", "Machines that are not as most of their model."),
+    "manifest": ("muster.cli.manifest:manifest", "The machines that should come."),
     "clashes": ("muster.cli.clashes:clashes", "Machines that claim what another record has."),
     "clash": ("muster.cli.clashes:clash", "Say who is who."),
     "abort": ("muster.cli.verbs:abort", "End what a machine is doing."),

@@ -44,6 +44,14 @@ def test_a_machine_without_smbios_has_evidence_all_the_same(tmp_path: Path) -> N
     assert [nic.mac for nic in found.nics] == ["52:54:00:12:34:56"]
 
 
+def test_a_mac_that_a_driver_made_up_identifies_nobody(tmp_path: Path) -> None:
+    """It is another one at the next boot."""
+    for name, kind in (("eth0", "0"), ("eth1", "1")):
+        plant_nic(tmp_path, name, "52:54:00:12:34:56")
+        (tmp_path / "sys/class/net" / name / "addr_assign_type").write_text(f"{kind}\n")
+    assert [nic.name for nic in evidence.nics(tmp_path)] == ["eth0"]
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"\xff\xfeACME\x00\x1b[31m", b"A" * 10000, "A\u202eB".encode(), b"\xed\xa0\x80", b""],

@@ -69,6 +69,8 @@ BODIES |= {
     "/api/v1/views/{view}": {"query": "state=New", "shared": True},
     "/api/v1/profiles/{profile}": {"condition": "virtual", "comment": "c"},
     "/api/v1/profiles/{profile}/learn": {"machines": ["web-1"], "condition": "virtual"},
+    "/api/v1/manifest/import": {"text": "name\nweb-1\n", "format": "csv", "dry_run": True},
+    "/api/v1/manifest/apply": {"keys": ["web-1"]},
 }
 MAKES = (
     "/api/v1/views/{view}",
@@ -136,4 +138,6 @@ UNKNOWN = {
     "/api/v1/profiles/{profile}": "profile",
     "/api/v1/profiles/{profile}/learn": "profile",
     "/api/v1/profiles/{profile}/deviations": "profile",
+    "/api/v1/manifest/rows/{key}": "key",
+    "/api/v1/machines/{reference}/expected": "reference",
 }

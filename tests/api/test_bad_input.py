@@ -8,7 +8,7 @@ from tests.api.bodies import BODIES, MAKES, UNKNOWN
 from tests.api.desk import UUID, Desk
 from tests.server.shelf import stocked
 
-from muster.api import scripts
+from muster.api import manifest, scripts
 from muster.server.app import utc_now
 from muster.store.engine import Store
 
@@ -173,6 +173,7 @@ def test_every_wrong_type_is_named_with_its_path(gate: Door) -> None:
 def test_a_body_beyond_the_limit_is_refused_with_the_limit(gate: Door) -> None:
     limits = {"/boot/report/{nonce}": 16384, "/agent/events": 4 * 1024 * 1024}
     limits |= dict.fromkeys(("/api/v1/scripts", "/api/v1/scripts/lint"), scripts.BODY_LIMIT)
+    limits["/api/v1/manifest/import"] = manifest.BODY_LIMIT
     for method, path in gate.with_body():
         limit = limits.get(path, 1024 * 1024)
         told = refused(gate.ask(method, path, content=b"x" * (limit + 1)), status=413)

@@ -31,10 +31,16 @@ def evidence(root: Path = Path("/")) -> Evidence:
 
 
 def nics(root: Path) -> list[Nic]:
-    """NICs with a `device` link: no bridges, bonds or tunnels."""
+    """NICs with a `device` link: no bridges, bonds or tunnels; none whose MAC is made up.
+
+    A driver that finds none in the hardware takes another one at each boot (addr_assign_type 1,
+    NET_ADDR_RANDOM), which would be a new NIC each time.
+    """
     found = []
     for link in sorted((root / "sys/class/net").glob("*/device")):
         nic = link.parent
+        if text(nic / "addr_assign_type") == "1":
+            continue
         mac = (permanent_mac(nic.name) if root == Path("/") else "") or text(nic / "address")
         if mac:
             # A name may be any bytes but white space and "/"; those that are no text are dropped.

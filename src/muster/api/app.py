@@ -22,6 +22,7 @@ from muster.api import (
     journal,
     live,
     machines,
+    manifest,
     operations,
     people,
     power,
@@ -45,6 +46,7 @@ from muster.lifecycle.repeats import OtherRequest
 from muster.lifecycle.scripts import BadScript
 from muster.lifecycle.secrets import Forbidden
 from muster.machine.grammar import BadExpression
+from muster.machine.manifest import BadManifest
 from muster.machine.states import Refused
 from muster.power.drivers import PowerError
 from muster.store.engine import Conflict, Missing, Store
@@ -68,6 +70,7 @@ def router() -> Router:
             *choices.ROUTES,
             *rules.ROUTES,
             *profiles.ROUTES,
+            *manifest.ROUTES,
             *scripts.ROUTES,
             *power.ROUTES,
             *hosts.ROUTES,
@@ -163,6 +166,11 @@ def _bad_script(_: AnyRequest, error: BadScript) -> Response[dict[str, Any]]:
     return _answer(400, f"the script is refused: {error}", wrong=wrong)
 
 
+def _bad_manifest(_: AnyRequest, error: BadManifest) -> Response[dict[str, Any]]:
+    wrong = [{"field": f"line {p.line}: {p.field}", "why": p.reason} for p in error.problems]
+    return _answer(400, str(error), wrong=wrong[:1000])
+
+
 def _missing(_: AnyRequest, error: Missing) -> Response[dict[str, Any]]:
     return _answer(404, str(error))
 
@@ -218,6 +226,7 @@ ERRORS: ExceptionHandlersMap = {
     BadMessage: _bad_message,
     BadExpression: _bad_expression,
     BadScript: _bad_script,
+    BadManifest: _bad_manifest,
     Missing: _missing,
     BadCursor: _bad_cursor,
     Changed: _changed,

@@ -14,6 +14,7 @@ from muster.api.clashes import Deciding, Splitting
 from muster.api.fields import LENGTH, listed
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
+from muster.api.manifest import Applying, Importing
 from muster.api.people import Credentials, NewKey, NewUser, UserChanges
 from muster.api.profiles import Expected, Golden
 from muster.api.rules import Ruled
@@ -75,6 +76,7 @@ PROBLEM: dict[str, Any] = {
 
 _MESSAGES: dict[str, type] = {
     "Acting": Acting,
+    "Applying": Applying,
     "Batch": Batch,
     "Changes": Changes,
     "Chosen": Chosen,
@@ -86,6 +88,7 @@ _MESSAGES: dict[str, type] = {
     "Expected": Expected,
     "Golden": Golden,
     "Hello": Hello,
+    "Importing": Importing,
     "Judgement": Judgement,
     "Medium": Medium,
     "NewHost": NewHost,

@@ -16,7 +16,7 @@ from muster.store.engine import Missing, Store, Tx
 from muster.store.machines import Machine
 from muster.store.people import User
 from muster.store.versions import Version
-from muster.wire.resources import read_document
+from muster.wire.resources import read_sections
 
 CHANGES = 1000
 
@@ -103,7 +103,7 @@ def machine_diff(
         machine = machines.find(tx, reference)
         after = _version(tx, machine, new)
         before = _before(tx, machine, after) if old == 0 else _version(tx, machine, old)
-        first, second = (read_document(versions.body(tx, v)) for v in (before, after))
+        first, second = (read_sections(versions.body(tx, v)) for v in (before, after))
         changes = compare(first, second)
         if moved := _elsewhere(tx, machine, changes, before, after):
             changes = compare(first, second, moved)

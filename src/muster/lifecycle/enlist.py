@@ -16,6 +16,7 @@ from muster.lifecycle import (
     applying,
     choices,
     clashes,
+    manifest,
     plan,
     records,
     secrets,
@@ -208,6 +209,7 @@ def hello(store: Store, policy: Policy, message: Hello, now: datetime) -> Welcom
             return Welcome("hold", f"clash: {machine.because}", retry_s=policy.hold_s)
         boots.update(tx, boot.id, machine_id=machine.id, last_heard_at=now)
         machines.update(tx, machine.id, seen_at=now)
+        machine = manifest.arrive(tx, policy, machine, now)
         return _permit(tx, policy, boot, machine, now)
 
 

@@ -14,7 +14,7 @@ from muster.machine import facts as facts_of
 from muster.machine.views import disagreements
 from muster.store import events, findings, hardware, machines, versions
 from muster.store.engine import Tx
-from muster.wire.resources import BadDocument, Document, read_document, summary
+from muster.wire.resources import BadDocument, Document, read_document, read_sections, summary
 
 VIEW = "out-of-band"
 DIFFERENCES = "out-of-band-differences"
@@ -40,7 +40,7 @@ def keep(tx: Tx, machine: str, document: dict[str, Any], now: datetime) -> None:
         hardware.keep(tx, machine, facts)
         return
     try:
-        inside = read_document(versions.body(tx, newest[0]))
+        inside = read_sections(versions.body(tx, newest[0]))
     except BadDocument:
         return
     _compare(tx, machine, inside, outside, now)

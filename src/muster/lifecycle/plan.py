@@ -21,7 +21,7 @@ from muster.store.engine import Conflict, Tx
 from muster.store.runs import Result, Run
 from muster.wire.codec import convert
 from muster.wire.hello import Packages, ScriptItem
-from muster.wire.resources import BadDocument, Document, read_document
+from muster.wire.resources import BadDocument, Document, read_sections
 
 GOOD = ("passed", "degraded", "skipped")
 BODY_MOST = 16 * 1024
@@ -229,9 +229,9 @@ def _again(tx: Tx, run: Run, done: list[Result]) -> bool:
 def _document(tx: Tx, done: list[Result]) -> Document | None:
     """What this run itself read of the resources, the newest first."""
     for result in reversed(done):
-        if result.name == RESOURCES and result.state == "passed":
+        if result.name == RESOURCES and result.state in GOOD:
             try:
-                return read_document(runs.output(tx, result.id, stream="stdout"))
+                return read_sections(runs.output(tx, result.id, stream="stdout"))
             except BadDocument:
                 return None
     return None

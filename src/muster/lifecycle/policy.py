@@ -7,6 +7,7 @@ from typing import Literal
 Start = Literal["swift", "cloud-init"]
 Enlist = Literal["accept", "hold", "deny"]
 Datasource = Literal["nocloud", "maas"]
+Arriving = Literal["show", "apply"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Policy:
     `datasource`: how the cloud-init of a stock image gets its seed; `kernel_options` are for every
     machine, before what is chosen for its tags and for itself.
 
+    `manifest`: "apply" gives a New machine that is in the manifest its name, pool, tags and place.
+
     Times in seconds. A nonce lives as long as the slowest boot; `silence_s` is how long an agent
     may be unheard of before its run has failed; `arrive_s` how long a machine told to commission
     may take to its first sign; `commission_retries` how often a commissioning whose machine fell
@@ -28,6 +31,7 @@ class Policy:
     """
 
     enlist: Enlist = "accept"
+    manifest: Arriving = "show"
     # The server as machines reach it; files and metadata may be served from elsewhere (a proxy).
     url: str = "http://127.0.0.1:8472"
     files_url: str = ""

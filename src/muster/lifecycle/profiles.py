@@ -17,7 +17,7 @@ from muster.store.engine import Conflict, Store, Tx
 from muster.store.machines import Machine
 from muster.store.profiles import ProfileRow
 from muster.wire.codec import BadMessage
-from muster.wire.resources import Document, read_document
+from muster.wire.resources import Document, read_sections
 
 PAGE = 200
 SECONDS = 2.0
@@ -109,6 +109,12 @@ def _fitting(tx: Tx, condition: str, batch: list[Machine]) -> Iterator[tuple[Mac
         yield machine, node is None or bool(evaluate(node, known[machine.id]).holds)
 
 
+def of_machine(tx: Tx, name: str, machine: Machine) -> list[str]:
+    """One machine's deviations from a profile; raises Missing, and Conflict without document."""
+    found = expected.deviations(profiles.find(tx, name).expected, _document(tx, machine))
+    return [one.sentence for one in found]
+
+
 def _held(tx: Tx, row: ProfileRow, machine: Machine) -> Held:
     try:
         document = _document(tx, machine)
@@ -138,4 +144,4 @@ def _document(tx: Tx, machine: Machine) -> Document:
     newest = versions.some(tx, machine.id, limit=1)
     if not newest:
         raise Conflict(f"{machine.name} has sent no resources document yet")
-    return read_document(versions.body(tx, newest[0]))
+    return read_sections(versions.body(tx, newest[0]))

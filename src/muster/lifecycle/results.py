@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from muster.lifecycle import aftermath, applying, secrets
+from muster.lifecycle import aftermath, applying, manifest, secrets
 from muster.lifecycle import runs as run_verbs
 from muster.lifecycle.plan import GOOD
 from muster.lifecycle.policy import Policy
@@ -20,7 +20,7 @@ from muster.lifecycle.secrets import Forbidden
 from muster.lifecycle.timeline import MARKS_LIMIT
 from muster.lifecycle.verdict import REASON_LIMIT, Verdict, judge
 from muster.machine.phases import Phase
-from muster.store import boots, runs
+from muster.store import boots, machines, runs
 from muster.store.boots import Boot
 from muster.store.engine import Store, Tx
 from muster.store.runs import Result, Run
@@ -46,6 +46,8 @@ def ingest(store: Store, policy: Policy, token: str, batch: Batch, now: datetime
         seq = taking.take(fresh)
         after = taking.run
         if run.state in runs.OPEN and after.state not in runs.OPEN:
+            # The inventory may tell more than the hello did.
+            manifest.arrive(tx, policy, machines.find(tx, run.machine_id), now)
             applying.apply(tx, policy, run.machine_id, now)
         values = {"acked_seq": seq, "last_heard_at": now} | taking.of_boot
         if values.get("ended_at", boot.ended_at) is None:

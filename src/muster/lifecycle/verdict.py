@@ -41,9 +41,12 @@ def judge(
     except BadResult as error:
         return _worse(event, "failed", f"its result file cannot be used: {error}")
     verdict = replace(_of_file(result, event, written), tags=written.tags)
-    if verdict.state in ("passed", "degraded") and (why := survey.read(tx, run, result, said, now)):
-        return replace(verdict, state="failed", reason=why)
-    return verdict
+    if verdict.state not in ("passed", "degraded"):
+        return verdict
+    unread = survey.read(tx, run, result, said, now)
+    if unread is None:
+        return verdict
+    return replace(verdict, state="degraded" if unread.partly else "failed", reason=unread.why)
 
 
 def _of_file(result: Result, event: Event, written: ResultFile) -> Verdict:

@@ -108,6 +108,7 @@ _ITEMS = (
     ("disk.firmware", _T, "firmware version"),
     ("disk.size", _SIZE, "capacity"),
     ("disk.rotational", _FLAG, "it turns"),
+    ("disk.paths", _N, "paths that lead to it, 1 for most"),
     ("nic.name", _T, "interface"),
     ("nic.mac", _T, "permanent address"),
     ("nic.vendor", _T, "the card's vendor"),

@@ -9,6 +9,7 @@ image does not make firmware versions disappear.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from muster.machine.folding import Found, folded, sentence
 from muster.machine.parts import KINDS, Part, known_kinds, parts, told_of
 from muster.wire.resources import Document
 
@@ -36,11 +37,11 @@ def compare(old: Document, new: Document, elsewhere: Elsewhere | None = None) ->
     # A NIC whose driver is missing is a PCI device only: no new device.
     told = told_of(old) | told_of(new)
     before, after = _by_kind(old, told), _by_kind(new, told)
-    changes: list[Change] = []
+    found: list[Found] = []
     for kind in KINDS:
-        if kind in known and not (kind == "memory" and _small(old, new, changes)):
-            changes += _compare(before.get(kind, []), after.get(kind, []), elsewhere or {})
-    return changes
+        if kind in known and not (kind == "memory" and _small(old, new, found)):
+            found += _compare(before.get(kind, []), after.get(kind, []))
+    return [_change(one, elsewhere or {}) for one in folded(found)]
 
 
 def unread(old: Document, new: Document) -> list[str]:
@@ -58,36 +59,28 @@ def _by_kind(document: Document, told: set[str]) -> dict[str, list[Part]]:
     return found
 
 
-def _small(old: Document, new: Document, changes: list[Change]) -> bool:
+def _small(old: Document, new: Document, found: list[Found]) -> bool:
     """True when the kernel's memory needs no sentence of its own: the DIMMs have told it."""
     had, has = old.resources.memory.total, new.resources.memory.total
     return abs(has - had) <= had * _MEMORY_TOLERANCE or any(
-        change.kind == "DIMM" and change.what in ("gone", "new", "replaced") for change in changes
+        one.kind == "DIMM" and (one.what in ("gone", "new", "replaced") or one.name == "size")
+        for one in found
     )
 
 
-def _compare(before: list[Part], after: list[Part], elsewhere: Elsewhere) -> list[Change]:
+def _compare(before: list[Part], after: list[Part]) -> list[Found]:
     paired, gone, new = _pair(before, after)
-    changes = [change for one, other in paired for change in _pair_told(one, other)]
-    # A link comes and goes with its device, which has its own sentence.
-    gone, new = [[p for p in left if p.kind != "PCIe link"] for left in (gone, new)]
-    for part in gone:
-        where = elsewhere.get((part.kind, part.serial))
-        told = f", now in machine {where}" if where else ""
-        changes.append(_change(part, "gone", f"{part.label} is gone{_titled(part)}{told}"))
-    for part in new:
-        where = elsewhere.get((part.kind, part.serial))
-        told = f", moved here from machine {where}" if where else ""
-        changes.append(_change(part, "new", f"{part.label} is new{_titled(part)}{told}"))
-    return changes
+    found = [one for first, other in paired for one in _pair_told(first, other)]
+    found += [Found("gone", old=part) for part in gone]
+    return found + [Found("new", new=part) for part in new]
 
 
 def _pair(
     before: list[Part], after: list[Part]
 ) -> tuple[list[tuple[Part, Part]], list[Part], list[Part]]:
-    """Pairs, and what is left of both: by serial number, by place, by description."""
+    """Pairs, and what is left of both: by serial number, place, description, the kernel's name."""
     paired: list[tuple[Part, Part]] = []
-    for key in (_by_serial, _by_place, _by_title):
+    for key in (_by_serial, _by_place, _by_title, _by_name):
         waiting: dict[object, list[Part]] = {}
         for part in reversed(after):
             waiting.setdefault(key(part), []).append(part)
@@ -110,8 +103,8 @@ def _by_serial(part: Part) -> object:
 
 
 def _by_place(part: Part) -> object:
-    """What a machine has one of has no place; a disk of unknown place is where its name says."""
-    return part.place or part.name or part.kind
+    """What a machine has one of has neither place nor name."""
+    return part.place or ("" if part.name else part.kind)
 
 
 def _by_title(part: Part) -> object:
@@ -119,38 +112,26 @@ def _by_title(part: Part) -> object:
     return part.title if part.title and not part.serial else ""
 
 
-def _pair_told(old: Part, new: Part) -> Iterator[Change]:
+def _by_name(part: Part) -> object:
+    """A disk of unknown place is where its name says, when nothing else tells it."""
+    return "" if part.place else part.name
+
+
+def _pair_told(old: Part, new: Part) -> Iterator[Found]:
     if old.serial and new.serial and old.serial != new.serial:
-        sentence = f"{new.label} was replaced: {_whole(old)}, now {_whole(new)}"
-        yield _change(new, "replaced", sentence)
+        yield Found("replaced", old, new)
         return
-    if old.place and new.place and old.place != new.place:
-        title = f" {new.title}" if new.title else ""
-        sentence = f"{new.kind}{title} moved from {old.place} to {new.place}"
-        yield _change(new, "moved", sentence)
+    if old.place and new.place and old.place != new.place and not old.paths & new.paths:
+        yield Found("moved", old, new)
     for name, had in old.properties.items():
         has = new.properties.get(name, "")
         if had and has and had != has:
-            yield _change(new, "changed", f"{_changed_label(new)}: {name} {had}, now {has}")
+            yield Found("changed", old, new, name=name)
 
 
-def _changed_label(part: Part) -> str:
-    """A person looks for a disk by its name and serial number, not by its path."""
-    named = part.name if part.name and part.kind != "USB device" else ""
-    serial = f"serial {part.serial}" if part.kind == "disk" and part.serial else ""
-    told = " ".join(filter(None, (named if part.place else "", serial)))
-    return f"{part.label} ({told})" if told else part.label
-
-
-def _whole(part: Part) -> str:
-    """Its title, and the serial number where the title does not hold it."""
-    title = part.title or part.kind
-    return title if part.serial in title else f"{title} {part.serial}"
-
-
-def _titled(part: Part) -> str:
-    return f": {part.title}" if part.title else ""
-
-
-def _change(part: Part, what: str, sentence: str) -> Change:
-    return Change(part.kind, what, part.serial, sentence)
+def _change(found: Found, elsewhere: Elsewhere) -> Change:
+    part = found.part
+    where = elsewhere.get((part.kind, part.serial))
+    word = {"gone": "now in", "new": "moved here from"}.get(found.what)
+    told = f", {word} machine {where}" if where and word else ""
+    return Change(part.kind, found.what, part.serial, f"{sentence(found)}{told}")

@@ -7,6 +7,7 @@ is not one without graphics cards.
 
 from typing import Any
 
+from muster.machine.multipath import condensed
 from muster.wire import resources
 from muster.wire.extra import Extra
 from muster.wire.hardware import Disk
@@ -23,7 +24,8 @@ def read(document: Document) -> dict[str, Any]:
     """The facts of `document`, by the names of columns.py; raises wire's BadDocument."""
     known = summary(document)
     found = document.resources
-    disks = [_disk(disk) for disk in found.storage.disks if disk.type != "cdrom"]
+    real = (disk for disk in found.storage.disks if disk.type != "cdrom")
+    disks = [_disk(paths[0]) | {"paths": len(paths)} for paths in condensed(real)]
     nics = [_nic(card, port) for card in found.network.cards for port in card.ports]
     gpus = [
         {"vendor": line(card.vendor), "product": line(card.product), "driver": line(card.driver)}
@@ -39,11 +41,11 @@ def read(document: Document) -> dict[str, Any]:
         "virtual": known.virtual if found.system.type != "unknown" else None,
         "bios.vendor": line(found.system.firmware.vendor) if found.system.firmware else "",
         "bios.version": line(found.system.firmware.version) if found.system.firmware else "",
-        "disks": _if_read(document.extra, "storage", disks),
-        "nics": _if_read(document.extra, "network", nics),
-        "gpus": _if_read(document.extra, "gpu", gpus),
+        "disks": _if_read(document, "storage", disks),
+        "nics": _if_read(document, "network", nics),
+        "gpus": _if_read(document, "gpu", gpus),
     }
-    facts |= _extra(document.extra) if document.extra else {}
+    facts |= _extra(document, document.extra) if document.extra else {}
     for of in ("disks", "nics", "gpus", "dimms"):
         if (items := facts.get(of)) is not None:
             facts[f"{of[:-1]}.count"] = len(items)
@@ -51,24 +53,24 @@ def read(document: Document) -> dict[str, Any]:
     return facts
 
 
-def _extra(extra: Extra) -> dict[str, Any]:
+def _extra(document: Document, extra: Extra) -> dict[str, Any]:
     modules = [_dimm(dimm) for dimm in extra.dimms.slots if dimm.size != 0]
     # A machine without SMBIOS has memory all the same.
-    dimms = _if_read(extra, "dimms", modules) if extra.dimms.slots else None
+    dimms = _if_read(document, "dimms", modules) if extra.dimms.slots else None
     return {
         "dimms": dimms,
         "secure_boot": extra.boot_firmware.secure_boot,
-        "tpm": _if_read(extra, "tpm", extra.tpm.present),
+        "tpm": _if_read(document, "tpm", extra.tpm.present),
         "tpm.version": line(extra.tpm.version),
-        "bmc": _if_read(extra, "bmc", extra.bmc.present),
+        "bmc": _if_read(document, "bmc", extra.bmc.present),
         "bmc.firmware": line(extra.bmc.firmware_version),
-        "pcie.degraded": _if_read(extra, "pcie", len(extra.pcie.degraded)),
+        "pcie.degraded": _if_read(document, "pcie", len(extra.pcie.degraded)),
     }
 
 
-def _if_read(extra: Extra | None, probe: str, value: Any) -> Any:
-    report = extra.probes.get(probe) if extra else None
-    return value if report is None or report.ok else None
+def _if_read(document: Document, probe: str, value: Any) -> Any:
+    report = document.extra.probes.get(probe) if document.extra else None
+    return value if (report is None or report.ok) and probe not in document.unread else None
 
 
 def _disk(disk: Disk) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from muster.machine.facts import line
 from muster.machine.identity import usable_serial
+from muster.machine.multipath import condensed
 from muster.machine.quantities import size
 from muster.wire.devices import GpuCard, UsbDevice
 from muster.wire.extra import Extra
@@ -34,10 +35,14 @@ class Part:
     title: str = ""
     serial: str = ""
     properties: dict[str, str] = field(default_factory=dict)
+    paths: frozenset[str] = frozenset()
+    """All places by which a disk of several paths is reached."""
 
     @property
     def label(self) -> str:
         """What a sentence begins with: "DIMM in slot B2", "disk sda"."""
+        if self.kind == "optical module":
+            return f"{self.kind} at NIC {self.name}"
         if self.place:
             word = "in" if self.place.startswith(("slot ", "socket ")) else "at"
             return f"{self.kind} {word} {self.place}"
@@ -74,10 +79,10 @@ _OF_EXTRA = frozenset(
 
 def known_kinds(document: Document) -> set[str]:
     """The kinds of which the document tells: of the others nothing is known."""
-    extra = document.extra
+    extra, failed = document.extra, set(document.unread)
     if extra is None:
-        return set(KINDS) - _OF_EXTRA
-    failed = {name for name, report in extra.probes.items() if not report.ok}
+        return {kind for kind in set(KINDS) - _OF_EXTRA if PROBES[kind] not in failed}
+    failed |= {name for name, report in extra.probes.items() if not report.ok}
     known = {kind for kind, probe in PROBES.items() if probe not in failed}
     # A board without any slot in its tables is one whose tables could not be read.
     silent = {"DIMM": extra.dimms.slots, "power supply": extra.power_supplies.supplies}
@@ -111,7 +116,7 @@ def _all(document: Document) -> Iterator[Part]:
     yield from map(_dimm, dimms)
     yield Part("memory", properties={"size": _size(found.memory.total)})
     yield from _disks(document, extra)
-    yield from map(_optics, (one for one in extra.nics.interfaces if one.optics))
+    yield from _modules(document, extra)
     drivers = {one.interface: one for one in extra.nics.interfaces}
     for card in found.network.cards:
         for port in card.ports:
@@ -124,7 +129,9 @@ def _all(document: Document) -> Iterator[Part]:
         for one in cards:
             firmware = {"firmware": line(getattr(one, "firmware_version", ""))}
             title = _words(one.vendor, one.product)
-            yield Part(kind, one.pci_address, "", title, _sn(serials, one.pci_address), firmware)
+            yield Part(
+                kind, line(one.pci_address), "", title, _sn(serials, one.pci_address), firmware
+            )
     yield from _pci(document, extra, serials)
     yield from _usb(document)
     for supply in extra.power_supplies.supplies:
@@ -155,7 +162,7 @@ def _system(document: Document, extra: Extra) -> Iterator[Part]:
     yield Part("boot", properties={"mode": line(boot.mode), "Secure Boot": secure})
     if tpm.present:
         told = {"version": line(tpm.version), "firmware": line(tpm.firmware_version)}
-        yield Part("TPM", "", "", line(tpm.manufacturer), tpm.ek_sha256, told)
+        yield Part("TPM", "", "", line(tpm.manufacturer), line(tpm.ek_sha256), told)
     if bmc.present:
         told = {"firmware": line(bmc.firmware_version), "GUID": line(bmc.guid)}
         for lan in bmc.lan:
@@ -193,13 +200,15 @@ def _dimm(dimm: Dimm) -> Part:
 
 def _disks(document: Document, extra: Extra) -> Iterator[Part]:
     health = {one.disk: one for one in extra.disk_health.disks}
-    for disk in document.resources.storage.disks:
-        yield _disk(disk, health.get(disk.id))
+    for paths in condensed(document.resources.storage.disks):
+        yield _disk(paths, health.get(paths[0].id))
     for controller in extra.raid.controllers:
         yield from (_member(controller, member) for member in controller.members)
 
 
-def _disk(disk: Disk, health: Health | None) -> Part:
+def _disk(paths: list[Disk], health: Health | None) -> Part:
+    """The paths of one disk are found in any order: it is told by the first by name."""
+    disk = min(paths, key=lambda one: one.device_path)
     serial = line(usable_serial(disk.serial)) or line(disk.wwn)
     told = {
         "model": line(disk.model),
@@ -208,9 +217,11 @@ def _disk(disk: Disk, health: Health | None) -> Part:
         "transport": line(disk.type),
         "firmware": line(disk.firmware_version),
         "health": _health(health),
+        "paths": str(len(paths)),
     }
     title = _words(told["size"], disk.model, _serial(serial))
-    return Part("disk", line(disk.device_path), line(disk.id), title, serial, told)
+    places = frozenset(line(one.device_path) for one in paths)
+    return Part("disk", line(disk.device_path), line(disk.id), title, serial, told, places)
 
 
 def _member(controller: RaidController, disk: RaidDisk) -> Part:
@@ -224,7 +235,9 @@ def _member(controller: RaidController, disk: RaidDisk) -> Part:
         "health": _health(disk),
     }
     title = _words(told["size"], disk.vendor, disk.model, _serial(serial))
-    return Part("disk", f"{controller.pci_address} {line(disk.disk)}", "", title, serial, told)
+    return Part(
+        "disk", f"{line(controller.pci_address)} {line(disk.disk)}", "", title, serial, told
+    )
 
 
 def _health(health: Health | None) -> str:
@@ -234,8 +247,7 @@ def _health(health: Health | None) -> str:
 
 
 def _nic(card: Card, port: Port, driver: NicDriver | None) -> Part:
-    # A USB address is given anew with every boot.
-    place = f"{line(card.pci_address)} port {port.port}" if card.pci_address else ""
+    place = _socket_of(card, port)
     firmware = card.firmware_version or (driver.firmware_version if driver else "")
     link = f"{port.link_speed} Mbit/s" if port.link_speed else "up"
     told = {
@@ -248,18 +260,33 @@ def _nic(card: Card, port: Port, driver: NicDriver | None) -> Part:
     return Part("NIC", place, line(port.id), title, mac, told)
 
 
-def _optics(driver: NicDriver) -> Part:
+def _socket_of(card: Card, port: Port) -> str:
+    """A USB address is given anew with every boot."""
+    return f"{line(card.pci_address)} port {port.port}" if card.pci_address else ""
+
+
+def _modules(document: Document, extra: Extra) -> Iterator[Part]:
+    """Names of interfaces may be given anew with every boot: a module is in its NIC's place."""
+    cards = document.resources.network.cards
+    sockets = {port.id: _socket_of(card, port) for card in cards for port in card.ports}
+    for driver in extra.nics.interfaces:
+        if driver.optics:
+            yield _optics(driver, sockets.get(driver.interface, ""))
+
+
+def _optics(driver: NicDriver, place: str) -> Part:
     optics = driver.optics or Optics()
     serial = line(usable_serial(optics.serial))
     told = {"part number": line(optics.part), "type": line(optics.type)}
     title = _words(optics.type, optics.vendor, optics.part, _serial(serial))
-    return Part("optical module", f"NIC {line(driver.interface)}", "", title, serial, told)
+    return Part("optical module", place, line(driver.interface), title, serial, told)
 
 
 def _gpu(card: GpuCard, serials: dict[str, str]) -> Part:
     nvidia = card.nvidia
     serial = _sn(serials, card.pci_address) or line(nvidia.uuid if nvidia else "")
-    title = _words(card.vendor, nvidia.model if nvidia and nvidia.model else card.product)
+    ids = f"[{line(card.vendor_id)}:{line(card.product_id)}]" if card.product_id else ""
+    title = _words(card.vendor, nvidia.model if nvidia and nvidia.model else card.product) or ids
     told = {"model": title, "firmware": line(nvidia.vbios_version) if nvidia else ""}
     return Part("GPU", line(card.pci_address), "", title, serial, told)
 

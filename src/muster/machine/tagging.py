@@ -2,13 +2,12 @@
 """Names of tags and pools, what a definition may ask, and the tags that hardware gives itself."""
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 
 from muster.machine.conditions import Node, columns_of
 from muster.machine.facts import line
 from muster.machine.grammar import parse
-from muster.machine.identity import usable_serial
+from muster.machine.multipath import condensed
 from muster.wire.hardware import Disk
 from muster.wire.resources import Document, summary
 
@@ -18,9 +17,6 @@ REMEDY = "letters, digits, '_', '.' and '-', at most 64"
 
 _TOLD = frozenset({"uuid", "serial", "vendor", "product", "architecture", "firmware", "mac"})
 """What a machine tells about itself; all else of the record changes without a new inventory."""
-
-_PATHS = re.compile(r"-(?:fc|sas|ip|vmbus)-")
-"""How a disk is reached when it may be reached twice: udev's names of such buses."""
 
 
 class BadDefinition(ValueError):
@@ -65,15 +61,13 @@ def automatic(document: Document) -> dict[str, str]:
 
 
 def _of_disks(disks: list[Disk]) -> Iterator[tuple[str, str]]:
-    reached: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
     for disk in disks:
         if disk.type != "cdrom":
             yield from _of_disk(disk)
-        if _PATHS.search(disk.device_path) and (serial := usable_serial(disk.serial)):
-            reached[line(serial), disk.size].append(line(disk.id))
-    for (serial, _), names in reached.items():
-        if len(names) > 1:
-            yield "multipath", f"disks {', '.join(names[:8])} are one, serial {serial}"
+    for paths in condensed(disks):
+        if len(paths) > 1:
+            names = ", ".join(line(disk.id) for disk in paths[:8])
+            yield "multipath", f"disks {names} are one, serial {line(paths[0].serial)}"
 
 
 def _of_disk(disk: Disk) -> Iterator[tuple[str, str]]:

@@ -62,6 +62,7 @@ def policy_of(settings: Settings, url: str) -> Policy:
     """What the rooms need to know of the settings."""
     return Policy(
         enlist=settings.enlist,  # type: ignore[arg-type]
+        manifest=settings.manifest,  # type: ignore[arg-type]
         url=url,
         files_url=settings.files_url.rstrip("/"),
         metadata_url=settings.metadata_url.rstrip("/"),

@@ -20,6 +20,7 @@ CHOICES = {
     "start": ("swift", "cloud-init"),
     "datasource": ("nocloud", "maas"),
     "enlist": ("accept", "hold", "deny"),
+    "manifest": ("show", "apply"),
     "bmc_config": ("off", "on"),
     "log": ("console", "json"),
 }
@@ -69,6 +70,9 @@ class Settings:
     dhcp_dns: list[str] = _setting([], "name servers that machines are told")
     first_password_file: str = _setting("", "file with the first admin's password; default: made")
     enlist: str = _setting("accept", "unknown machines: accept, hold (a person says yes), deny")
+    manifest: str = _setting(
+        "show", "a New machine of the manifest: show it, or apply name, pool and tags of its row"
+    )
     start: str = _setting(
         "swift", "swift: the agent first, systemd only where it is needed; or cloud-init always"
     )

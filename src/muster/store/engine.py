@@ -46,6 +46,7 @@ class StoreError(Exception):
     ├── CannotOpen   the URL, the server or the file
     ├── Missing      no such row; says which
     ├── Conflict     a name or state that is taken; says by whom
+    ├── Unkept       what the database refuses to keep; the rest of the transaction stands
     └── BadCursor    (search.py) a page begins at no place of its list
     """
 
@@ -60,6 +61,22 @@ class Missing(StoreError):
 
 class Conflict(StoreError):
     """The change contradicts what is stored; the message says what and why."""
+
+
+class Unkept(StoreError):
+    """The database refuses one part of what is written; the message is its own."""
+
+
+@contextmanager
+def apart(tx: Tx) -> Iterator[None]:
+    """A savepoint: what the database refuses here (Unkept) takes nothing else along."""
+    try:
+        with tx.begin_nested():
+            yield
+    except (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.StatementError) as error:
+        if isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated:
+            raise
+        raise Unkept(str(getattr(error, "orig", error))) from error
 
 
 class Store:

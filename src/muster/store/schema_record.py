@@ -146,3 +146,37 @@ profiles = sa.Table(
     sa.Column("updated_by", sa.String(64), nullable=False, default=""),
     sa.Column("updated_at", Utc, nullable=False),
 )
+
+# The manifest: machines that should come.
+expected_machines = sa.Table(
+    "expected_machines",
+    metadata,
+    sa.Column("key", sa.String(256), primary_key=True),
+    # As machine.manifest.Row.plain() has it.
+    sa.Column("row", sa.JSON, nullable=False),
+    sa.Column("rack", sa.String(256), nullable=False, default="", index=True),
+    # The record that was given what the row says; its history tells when.
+    sa.Column(
+        "machine_id",
+        _id,
+        sa.ForeignKey("machines.id", ondelete="SET NULL"),
+        nullable=True,
+        index=True,
+    ),
+    sa.Column("updated_by", sa.String(64), nullable=False, default=""),
+    sa.Column("updated_at", Utc, nullable=False),
+)
+
+expected_evidence = sa.Table(
+    "expected_evidence",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("value", sa.String(256), primary_key=True),
+    sa.Column(
+        "key",
+        sa.String(256),
+        sa.ForeignKey("expected_machines.key", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+)

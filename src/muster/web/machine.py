@@ -29,7 +29,7 @@ from muster.store.versions import Version
 from muster.web import arrivals, diagram
 from muster.web.page import page
 from muster.web.session import AnyRequest, Looking
-from muster.wire.resources import BadDocument, Document, read_document
+from muster.wire.resources import BadDocument, Document, read_sections
 
 Reference = Annotated[str, Parameter(max_length=63)]
 PATH = "/machines/{reference:str}"
@@ -92,7 +92,7 @@ def show(
 
 def _document(tx: Tx, version: Version) -> tuple[Document | None, str]:
     try:
-        return read_document(versions.body(tx, version)), ""
+        return read_sections(versions.body(tx, version)), ""
     except BadDocument as error:
         return None, str(error)
 
@@ -117,7 +117,7 @@ def history(
         if before >= 1:
             try:
                 first, second = (
-                    read_document(versions.body(tx, versions.find(tx, machine.id, number)))
+                    read_sections(versions.body(tx, versions.find(tx, machine.id, number)))
                     for number in (before, after)
                 )
                 changes = compare(first, second)

@@ -8,7 +8,7 @@ unknown keys stay in `Document.raw`. Go writes an empty list as null, so null st
 import json
 import math
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass as record
 from functools import cache
 
@@ -52,6 +52,8 @@ class Document:
     networks: dict[str, NetworkState] = field(default_factory=dict)
     extra: Extra | None = None
     raw: dict[str, object] = field(default_factory=dict, metadata=APART)
+    unread: dict[str, str] = field(default_factory=dict, metadata=APART)
+    """Sections ("storage", "dimms") that are empty here as they could not be read, and why."""
 
 
 @record(frozen=True)
@@ -96,14 +98,95 @@ class Summary:
 def read_document(data: bytes) -> Document:
     """Parse `data` (UTF-8 JSON, at most `DOCUMENT_LIMIT` bytes); raises BadDocument."""
     raw = _load(data)
-    extra = raw.get("extra")
-    known = isinstance(extra, dict) and extra.get("schema") == EXTRA_SCHEMA
-    document = _shape(Document, {**raw, "extra": extra if known else None}, "$")
+    document = _shape(Document, {**raw, "extra": _extra_of(raw)}, "$")
     assert isinstance(document, Document)
     document.raw = raw
-    if document.api_version != API_VERSION:
-        raise BadDocument("$.api_version", f"is {document.api_version!r}, must be {API_VERSION!r}")
+    _check_version(document.api_version)
     return document
+
+
+def read_sections(data: bytes) -> Document:
+    """As `read_document`, but a section that cannot be read is empty and named in `unread`, and
+
+    the others are there. Raises BadDocument for what is no resources document at all.
+    """
+    raw = _load(data)
+    try:
+        document = _shape(Document, {**raw, "extra": _extra_of(raw)}, "$")
+        assert isinstance(document, Document)
+    except BadDocument:
+        document = _in_sections(raw)
+    document.raw = raw
+    _check_version(document.api_version)
+    for section, check in _SIZES.items():
+        try:
+            check(document.resources)
+        except BadDocument as error:
+            document.unread[section] = _why(error)
+            setattr(document.resources, section, fields_of(Resources)[section].default_factory())  # type: ignore[misc]
+    return document
+
+
+def _extra_of(raw: dict[str, object]) -> object:
+    extra = raw.get("extra")
+    return extra if isinstance(extra, dict) and extra.get("schema") == EXTRA_SCHEMA else None
+
+
+def _check_version(version: str) -> None:
+    if version != API_VERSION:
+        raise BadDocument("$.api_version", f"is {version!r:.80}, must be {API_VERSION!r}")
+
+
+def _in_sections(raw: dict[str, object]) -> Document:
+    version = _read(str, raw.get("api_version", ""), "$.api_version")
+    assert isinstance(version, str)
+    document = Document(version, Resources())
+    for name, kind in (("resources", Resources), ("extra", Extra)):
+        value = raw.get("resources") if name == "resources" else _extra_of(raw)
+        if value is None and name == "extra":
+            continue
+        if name not in raw:
+            raise BadDocument(f"$.{name}", "is missing")
+        if not isinstance(value, dict):
+            raise BadDocument(f"$.{name}", f"must be an object, not {_kind_of(value)}")
+        setattr(document, name, _sections(kind, value, f"$.{name}", document.unread))
+    for name, spec in fields_of(Document).items():
+        if name in ("networks", "environment", "api_extensions") and name in raw:
+            try:
+                setattr(document, name, _read(spec.type, raw[name], f"$.{name}"))
+            except BadDocument as error:
+                document.unread[name] = _why(error)
+    return document
+
+
+def _sections(kind: type, value: dict[str, object], path: str, unread: dict[str, str]) -> object:
+    given = {}
+    for name, spec in fields_of(kind).items():
+        key = str(spec.metadata.get("as", name))
+        if key not in value or "apart" in spec.metadata:
+            continue
+        try:
+            given[name] = _read(spec.type, value[key], f"{path}.{key}")
+        except BadDocument as error:
+            unread[name] = _why(error)
+    return kind(**given)
+
+
+def _why(error: BadDocument) -> str:
+    return f"{line(error.path)}: {line(error.why)}"
+
+
+def _sizes_of_disks(found: Resources) -> None:
+    for index, disk in enumerate(found.storage.disks):
+        _size(disk.size, f"$.resources.storage.disks[{index}].size")
+
+
+_SIZES: dict[str, Callable[[Resources], object]] = {
+    "cpu": lambda found: _size(found.cpu.total, "$.resources.cpu.total"),
+    "memory": lambda found: _size(found.memory.total, "$.resources.memory.total"),
+    "storage": _sizes_of_disks,
+}
+"""What no database could hold."""
 
 
 def summary(document: Document) -> Summary:

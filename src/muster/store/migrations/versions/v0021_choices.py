@@ -7,7 +7,7 @@ from alembic import op
 from muster.store.schema import Utc
 
 revision = "0021_choices"
-down_revision = "0020_console"
+down_revision = "0016_manifest"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of the manifest, and of records what is compared with them."""
+
+import ipaddress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from muster.machine.cabling import Wired, neighbour
+from muster.machine.manifest import Cable, Row
+from muster.machine.placing import Seen
+from muster.store.engine import Missing, Tx
+from muster.store.schema import findings, machines, macs
+from muster.store.schema_record import evidence, expected_evidence, expected_machines, machine_tags
+
+T = TypeVar("T")
+_AT_ONCE = 5000
+"""Rows of four values stay below the parameters that SQLite (32,766) and PostgreSQL take."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A row, and the record that was given what it says."""
+
+    row: Row
+    machine_id: str | None
+
+
+def every(tx: Tx) -> list[Row]:
+    """All rows by rack, place and key."""
+    found = [_row(item) for item in tx.execute(sa.select(expected_machines.c.row)).scalars()]
+    return sorted(found, key=lambda row: (row.rack, row.position or 0, row.key))
+
+
+def find(tx: Tx, key: str) -> Kept:
+    """By its key; raises Missing."""
+    query = sa.select(expected_machines).where(expected_machines.c.key == key)
+    found = tx.execute(query).first()
+    if found is None:
+        raise Missing(f"the manifest has no row {key!r}")
+    return Kept(_row(found.row), found.machine_id)
+
+
+def write(
+    tx: Tx, *, gone: Iterable[str], rows: Sequence[tuple[str, Row]], actor: str, now: datetime
+) -> None:
+    """Take rows away by key and write `rows`, each in the place of the one with the key beside it
+
+    ("" for a new one): what was given by that one stays told. All at once, as two rows may
+    exchange names and numbers.
+    """
+    befores = [before for before, _ in rows if before]
+    linked: dict[str, str | None] = {}
+    for some in _portions(sorted([*befores, *gone])):
+        where = expected_machines.c.key.in_(some)
+        query = sa.select(expected_machines.c.key, expected_machines.c.machine_id).where(where)
+        linked |= {row.key: row.machine_id for row in tx.execute(query)}
+        tx.execute(expected_machines.delete().where(where))
+    values = [
+        {"key": row.key, "row": row.plain(), "rack": row.rack, "machine_id": linked.get(before),
+         "updated_by": actor, "updated_at": now}
+        for before, row in rows
+    ]  # fmt: skip
+    pairs = [
+        {"kind": kind, "value": value, "key": row.key}
+        for _, row in rows for kind, several in row.strong().items() for value in several
+    ]  # fmt: skip
+    for portion in _portions(values):
+        tx.execute(expected_machines.insert(), portion)
+    for pairs_of in _portions(pairs):
+        tx.execute(expected_evidence.insert(), pairs_of)
+
+
+def wanted_by(tx: Tx, shown: Mapping[str, Collection[str]]) -> list[Kept]:
+    """The rows that state one of these (value by kind)."""
+    keys: set[str] = set()
+    for kind, values in shown.items():
+        same = sa.and_(expected_evidence.c.kind == kind, expected_evidence.c.value.in_(values))
+        keys |= set(tx.execute(sa.select(expected_evidence.c.key).where(same)).scalars())
+    return [find(tx, key) for key in sorted(keys)]
+
+
+def given(tx: Tx, key: str, machine: str) -> None:
+    """The record has been given what the row says."""
+    where = expected_machines.c.key == key
+    tx.execute(expected_machines.update().where(where).values(machine_id=machine))
+
+
+def records(tx: Tx, only: Sequence[str] | None = None) -> list[Seen]:
+    """Every record (or those with these ids) with what it is known by, by id."""
+    keys = ("id", "name", "uuid", "serial", "product", "pool", "power_parameters")
+    query = sa.select(*(machines.c[name] for name in keys)).order_by(machines.c.id)
+    if only is not None:
+        query = query.where(machines.c.id.in_(only))
+    rows = tx.execute(query).all()
+    nics, tags, bmcs = _macs(tx, only), _of(tx, machine_tags, "tag", only), _bmcs(tx, only)
+    return [
+        Seen(
+            row.id, row.name, row.uuid, row.serial, row.product, row.pool,
+            tags=frozenset(tags.get(row.id, ())),
+            bmc=_addresses([row.power_parameters.get("power_address")]),
+            bmc_macs=frozenset(bmcs.get(row.id, ())),
+            wired=Wired(macs=nics.get(row.id, {})),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def wired(tx: Tx, seen: Sequence[Seen]) -> list[Seen]:
+    """The same with what their NICs heard, and their BMCs' addresses from within."""
+    known: dict[str, dict[str, Any]] = {}
+    links: dict[str, dict[str, bool]] = {}
+    for some in _portions([one.id for one in seen]):
+        query = sa.select(findings.c.machine_id, findings.c.name, findings.c.body)
+        told = findings.c.name.in_(("lldp", "bmc"))
+        for machine, name, body in tx.execute(query.where(findings.c.machine_id.in_(some), told)):
+            known.setdefault(machine, {})[name] = body
+        summaries = sa.select(machines.c.id, machines.c.summary).where(machines.c.id.in_(some))
+        for machine, summary in tx.execute(summaries):
+            links[machine] = {nic["name"]: nic["link"] for nic in summary.get("nics", ())}
+    return [_wire(one, known.get(one.id, {}), links.get(one.id, {})) for one in seen]
+
+
+def _wire(one: Seen, told: Mapping[str, Any], links: Mapping[str, bool]) -> Seen:
+    heard = told.get("lldp")
+    bmc = _addresses((told.get("bmc") or {}).get("addresses", ()))
+    neighbours = tuple(neighbour(item) for item in heard or ())
+    wire = Wired(neighbours, heard is not None, one.wired.macs, links)
+    return replace(one, bmc=one.bmc | bmc, wired=wire)
+
+
+def _macs(tx: Tx, only: Sequence[str] | None) -> dict[str, dict[str, str]]:
+    query = sa.select(macs.c.machine_id, macs.c.mac, macs.c.name)
+    if only is not None:
+        query = query.where(macs.c.machine_id.in_(only))
+    found: dict[str, dict[str, str]] = {}
+    for machine, mac, name in tx.execute(query):
+        found.setdefault(machine, {})[mac] = name
+    return found
+
+
+def _bmcs(tx: Tx, only: Sequence[str] | None) -> dict[str, set[str]]:
+    return _of(tx, evidence, "value", only, evidence.c.kind == "bmc")
+
+
+def _of(
+    tx: Tx, table: sa.Table, name: str, only: Sequence[str] | None, *where: sa.ColumnElement[bool]
+) -> dict[str, set[str]]:
+    query = sa.select(table.c.machine_id, table.c[name]).where(*where)
+    if only is not None:
+        query = query.where(table.c.machine_id.in_(only))
+    found: dict[str, set[str]] = {}
+    for machine, value in tx.execute(query):
+        found.setdefault(machine, set()).add(value)
+    return found
+
+
+def _addresses(texts: Iterable[Any]) -> frozenset[str]:
+    """Those that are IP addresses; a BMC may be known by a host's name."""
+    found = set()
+    for text in texts:
+        try:
+            found.add(str(ipaddress.ip_address(str(text))))
+        except ValueError:
+            continue
+    return frozenset(found)
+
+
+def _row(item: Mapping[str, Any]) -> Row:
+    said = {name: item[name] for name in Row.__dataclass_fields__ if name in item}
+    for name in ("macs", "tags"):
+        said[name] = tuple(said.get(name, ()))
+    said["cables"] = tuple(Cable(**cable) for cable in said.get("cables", ()))
+    return Row(**said)
+
+
+def _portions(all_of: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(all_of), _AT_ONCE):
+        yield all_of[start : start + _AT_ONCE]
