@@ -70,7 +70,10 @@ machine_boots: GET /machines/{reference}/boots ?fields limit
 start_commissioning: POST /machines/{reference}/commission +
 deny: POST /machines/{reference}/deny +
 machine_diff: GET /machines/{reference}/diff ?new old
+machine_expected: GET /machines/{reference}/expected
 machine_findings: GET /machines/{reference}/findings ?fields
+machine_image: GET /machines/{reference}/image
+choose_for_machine: PUT /machines/{reference}/image +
 mark_broken: POST /machines/{reference}/mark-broken +
 mark_fixed: POST /machines/{reference}/mark-fixed +
 machine_notes: GET /machines/{reference}/notes ?fields limit
@@ -85,6 +88,15 @@ split_machine: POST /machines/{reference}/split +
 machine_tags: GET /machines/{reference}/tags ?fields
 start_testing: POST /machines/{reference}/test +
 machine_versions: GET /machines/{reference}/versions ?fields limit
+list_manifest: GET /manifest ?after fields limit rack
+apply_manifest: POST /manifest/apply +
+check_manifest: GET /manifest/check ?after fields limit rack
+export_manifest: GET /manifest/export ?format
+import_manifest: POST /manifest/import +
+list_racks: GET /manifest/racks ?fields
+show_row: GET /manifest/rows/{key}
+remove_row: DELETE /manifest/rows/{key}
+unexpected_machines: GET /manifest/unexpected ?after fields limit
 show_note: GET /notes/{note}
 delete_note: DELETE /notes/{note}
 odd_ones: GET /odd-ones ?fields product vendor
@@ -117,10 +129,12 @@ remove_script: DELETE /scripts/{name}
 change_script: PATCH /scripts/{name} +
 compare_results: GET /scripts/{name}/comparison ?fields
 script_source: GET /scripts/{name}/source ?version
+tag_images: GET /tag-images
 list_tags: GET /tags ?fields
 show_tag: GET /tags/{tag}
 put_tag: PUT /tags/{tag} +
 delete_tag: DELETE /tags/{tag}
+choose_for_tag: PUT /tags/{tag}/image +
 tag_machines: POST /tags/{tag}/machines +
 list_users: GET /users ?fields
 add_user: POST /users +

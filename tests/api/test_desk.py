@@ -38,6 +38,7 @@ def machine_s_side(tour: Tour) -> str:
     tour.good("GET", "/agent/agent.pyz")
     script = tour.good("GET", "/boot/ipxe", params={"mac": MAC, "uuid": UUID, "arch": "x86_64"})
     nonce = {"nonce": script.text.split("/boot/report/")[1].split()[0]}
+    tour.good("GET", "/boot/turn/{nonce}", words=nonce)
     report = {"phase": "root", "status": "done"}
     tour.good("POST", "/boot/report/{nonce}", 204, words=nonce, json=report)
     for name in ("meta-data", "user-data", "vendor-data", "network-config"):
@@ -178,6 +179,24 @@ def people_s_profiles(tour: Tour, words: dict[str, str]) -> None:
     tour.good("DELETE", profile, 204, words=named)
 
 
+def people_s_manifest(tour: Tour, words: dict[str, str]) -> None:
+    manifest = "/api/v1/manifest"
+    rows = {"text": f"name,mac,rack\nexpected,{MAC},R1\n"}
+    assert tour.good("POST", manifest + "/import", json=rows).json()["added"] == ["expected"]
+    (row,) = tour.good("GET", manifest).json()["items"]
+    key = {"key": row["key"]}
+    assert tour.good("GET", manifest + "/rows/{key}", words=key).json() == row
+    (found,) = tour.good("GET", manifest + "/check").json()["items"]
+    assert found["status"] == "mismatching"
+    assert tour.good("GET", manifest + "/unexpected").json()["items"] == []
+    assert tour.good("GET", manifest + "/racks").json()[0]["rack"] == "R1"
+    assert "R1" in tour.good("GET", manifest + "/export").text
+    expected = tour.good("GET", "/api/v1/machines/{reference}/expected", words=words).json()
+    assert expected["row"] == row
+    tour.good("POST", manifest + "/apply", json={"keys": []})
+    tour.good("DELETE", manifest + "/rows/{key}", 204, words=key)
+
+
 def people_s_rules(tour: Tour) -> None:
     rule = "/api/v1/rules/{rule}"
     words = {"rule": "web"}
@@ -268,6 +287,7 @@ def test_every_endpoint_of_the_document_answers_a_good_request(desk: Desk) -> No
     people_s_accounts(tour)
     people_s_rules(tour)
     people_s_profiles(tour, words)
+    people_s_manifest(tour, words)
     people_s_verbs(tour, words)
     with desk.store.read() as tx:
         assert tx.exec_driver_sql("SELECT count(*) FROM machines").scalar() == 0

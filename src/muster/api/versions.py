@@ -32,6 +32,8 @@ from muster.wire.codec import BadMessage
 
 AnyRequest = Request[Any, Any, Any]
 GONE = "none"
+TABLES = {"manifest": "expected_machines"}
+"""Where things are that their table is not called after."""
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
 _ROOT = "/api/v1/"
 
@@ -94,7 +96,9 @@ def thing_of(app: Litestar, template: str, words: dict[str, Any]) -> Thing | Non
     for end in range(len(parts), 0, -1):
         if parts[end - 1].startswith("{") and (show := _shown(app).get("/".join(parts[:end]))):
             named = {part[1:-1] for part in parts[:end]}
-            return Thing(parts[0], show, {n: v for n, v in words.items() if n in named})
+            return Thing(
+                TABLES.get(parts[0], parts[0]), show, {n: v for n, v in words.items() if n in named}
+            )
     return None
 
 

@@ -99,7 +99,7 @@ def show(key: str = "", /, *, rack: str = "", output: Output = "text") -> None:
         found = _ask("GET", _row(key))
         print(json_text(found) if output == "json" else yaml_text(found))
         return
-    rows = _pages("/manifest", rack=rack)
+    rows = _pages("list_manifest", rack=rack)
     if output == "json":
         print(json_text(rows))
         return
@@ -121,8 +121,8 @@ def check(*, rack: str = "", output: Output = "text") -> int:
     output
         text, or json for programs
     """
-    items = _pages("/manifest/check", rack=rack)
-    strangers = [] if rack else _pages("/manifest/unexpected")
+    items = _pages("check_manifest", rack=rack)
+    strangers = [] if rack else _pages("unexpected_machines")
     wrong = [one for one in items if one["status"] != "matching"]
     if output == "json":
         print(json_text({"items": items, "unexpected": strangers}))
@@ -203,9 +203,9 @@ def _row(key: str) -> str:
     return f"/manifest/rows/{urllib.parse.quote(key, safe='')}"
 
 
-def _pages(path: str, **asked: str) -> list[dict[str, Any]]:
+def _pages(operation: str, **asked: str) -> list[dict[str, Any]]:
     try:
-        return Client(timeout=_PATIENCE).every(path, limit=_PAGE, **asked)
+        return list(Client(timeout=_PATIENCE).every(operation, limit=_PAGE, **asked))
     except ApiError as error:
         fail(str(error))
 

@@ -88,8 +88,7 @@ def plan_boot(
 ) -> BootPlan:
     """Decide what this machine starts; the boot is on record whatever the answer.
 
-    `admit` is asked whether one may be fetched now: 0, or the seconds to wait. Local disks never
-    wait.
+    `admit` tells when an image may be fetched: 0, or the seconds to wait. Local disks never wait.
     """
     mac = usable_mac(caller.mac)
     with store.write() as tx:
@@ -105,7 +104,7 @@ def plan_boot(
         boot = in_loader(tx, now, mac=mac) or begin(
             tx, now, mac=mac, phase=Phase.DHCP, detail="answered by another DHCP server"
         )
-        ephemeral = purpose not in (Purpose.LOCAL, Purpose.REFUSED)
+        ephemeral = offer is not None and offer.image is not None
         if ephemeral and (wait_s := admit()):
             timeline.waits(tx, boot, now)
             return not_yet(wait_s, boot=boot.id, purpose=purpose)
@@ -117,8 +116,6 @@ def plan_boot(
               **said)  # fmt: skip
         if machine:
             machines.update(tx, machine, seen_at=now)
-        if not nonce:
-            boots.update(tx, boot.id, ended_at=now, deadline_at=None)
         message = f"boot {boot.id} of {mac or 'a machine without MAC'}: {purpose}: {reason}"
         events.add(tx, now, "boot.answer", message, machine=machine, boot=boot.id)
         if isinstance(verdict, Clash):
@@ -144,9 +141,9 @@ def _said(caller: Caller) -> dict[str, Any]:
 
 
 def _keyed(policy: Policy, nonce: str, now: datetime) -> dict[str, Any]:
-    """Only the nonce's hash is kept."""
+    """Only the nonce's hash is kept. Without one nothing more will be heard of this boot."""
     if not nonce:
-        return {"nonce_hash": None, "nonce_expires_at": None}
+        return {"nonce_hash": None, "nonce_expires_at": None, "ended_at": now, "deadline_at": None}
     expires = now + timedelta(seconds=policy.nonce_s)
     return {"nonce_hash": secrets.digest(nonce), "nonce_expires_at": expires}
 

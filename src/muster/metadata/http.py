@@ -46,7 +46,7 @@ def router() -> Router:
             next_plan,
             script,
             secret,
-            *(maas.preseed, maas.meta_data, maas.user_data),
+            *(maas.preseed, maas.maas_meta_data, maas.maas_user_data),
         ],
         middleware=[Valve],
         tags=["machines' side"],

@@ -62,7 +62,7 @@ def preseed(
     media_type=MediaType.TEXT,
     sync_to_thread=True,
 )
-def meta_data(
+def maas_meta_data(
     version: Version,
     item: Annotated[str, Parameter(max_length=64)],
     store: Store,
@@ -81,7 +81,7 @@ def meta_data(
 
 
 @get("/MAAS/metadata/{version:str}/user-data", media_type=MediaType.TEXT, sync_to_thread=True)
-def user_data(
+def maas_user_data(
     version: Version, store: Store, policy: Policy, now: datetime, authorization: OAuth = ""
 ) -> str:
     """The same as NoCloud's."""

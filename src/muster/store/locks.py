@@ -9,12 +9,12 @@ from muster.store.schema import metadata
 
 
 def lock(tx: Tx, table: str, key: str | int) -> None:
-    """The row of `table` with this number, or with this id or name; nothing when there is none.
+    """The row of `table` with this number, or with this id, name or key; nothing without one.
 
     The caller holds `Store.one_at_a_time`, which comes before every row.
     """
     columns = metadata.tables[table].c
-    names = ("id",) if isinstance(key, int) else ("id", "name")
+    names = ("id",) if isinstance(key, int) else ("id", "name", "key")
     found = [c for n in names if (c := columns.get(n)) is not None and _fits(c, key)]
     where = sa.or_(*(column == key for column in found))
     if table == "machines":
