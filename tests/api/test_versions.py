@@ -192,3 +192,10 @@ def test_what_changes_between_the_look_and_the_write_is_seen_by_the_write(
     refused = write(desk, "POST", f"{machine}/notes", seen, json={"text": "a"})
     assert refused.status_code == 412
     assert desk.get(f"{machine}/notes") == []
+
+
+@pytest.mark.parametrize("header", [{}, {"If-Match": '"x"'}], ids=["plain", "If-Match"])
+def test_a_number_beyond_all_numbers_is_refused(desk: Desk, header: dict[str, str]) -> None:
+    for path in ("/notes/", "/keys/", "/views/"):
+        answer = desk.ask("DELETE", f"{path}{10**24}", headers=header)
+        assert 400 <= answer.status_code < 500, answer.text

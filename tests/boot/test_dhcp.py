@@ -111,11 +111,11 @@ def read(lines: list[str]) -> list[Asked | Loader]:
 
 MAC = Client.MAC
 OWN = [
-    Asked(MAC, "UEFI x86-64: offered 10.77.0.128"),
+    Asked(MAC, "UEFI x86-64: offered 10.77.0.246"),
     Loader(MAC, "snponly.efi sent by TFTP"),
     Loader(MAC, "ipxe.efi is missing on the server", failed=True),
-    Asked(MAC, "iPXE: offered 10.77.0.128"),
-    Asked(MAC, "UEFI x86-64 by HTTP: offered 10.77.0.128"),
+    Asked(MAC, "iPXE: offered 10.77.0.246"),
+    Asked(MAC, "UEFI x86-64 by HTTP: offered 10.77.0.246"),
 ]
 PROXY = [
     Asked(MAC, "UEFI x86-64: offered a loader, as proxyDHCP"),
@@ -200,8 +200,8 @@ def test_a_real_exchange_becomes_what_matters_for_a_timeline(
     def play(client: Client) -> None:
         said = client.discover("PXEClient:Arch:00007:UNDI:003000", "-x 0x5d:0007")
         if mode == "own":
-            assert "lease of 10.77.0.128 obtained from 10.77.0.1" in said
-            client.run("ip addr add 10.77.0.128/24 dev eth0")
+            assert "lease of 10.77.0.246 obtained from 10.77.0.1" in said
+            client.run("ip addr add 10.77.0.246/24 dev eth0")
             for name in ("snponly.efi", "autoexec.ipxe", "ipxe.efi"):
                 client.run(f"busybox tftp -g -r {name} -l /dev/null 10.77.0.1")
         client.discover("PXEClient:Arch:00007:UNDI:003010", "-x 0x5d:0007 -x 0x4d:69505845")

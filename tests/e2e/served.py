@@ -100,7 +100,7 @@ class Served:
     def record(self, name: str) -> dict[str, Any] | None:
         """The record of a lab machine, found by its MAC as a person would."""
         macs = self.lab.machine(name).document()["macs"]
-        found = [m for m in self.api.every("/machines") if set(m["macs"]) & set(macs)]
+        found = [m for m in self.api.every("list_machines") if set(m["macs"]) & set(macs)]
         assert len(found) <= 1, f"{name} has {len(found)} records"
         return found[0] if found else None
 

@@ -61,7 +61,7 @@ def test_a_machine_that_is_off_is_commissioned_by_its_bmc_alone(served: Served, 
     assert (record["state"], record["state_reason"]) == ("Ready", "commissioning passed")
     assert served.lab.machine("m1").document()["power_ons"] == 1
     assert record["uuid"] == served.lab.machine("m1").document()["uuid"]
-    assert len(served.api.every("/machines")) == 1
+    assert len(list(served.api.every("list_machines"))) == 1
     served.wait("its BMC is seen off", lambda: power_state(served, machine) == "off")
     told = [event["kind"] for event in served.api.get("/events", machine=machine)]
     assert told.count("power.learned") == 1
@@ -71,7 +71,7 @@ def test_a_machine_that_is_off_is_commissioned_by_its_bmc_alone(served: Served, 
 
 def assert_no_secret(served: Served, *passwords: str) -> None:
     """Not in logs, database, or anything that the API tells."""
-    machine = served.api.every("/machines")[0]["id"]
+    machine = next(served.api.every("list_machines"))["id"]
     told = [
         repr(served.api.get(machine_path(machine, rest)))
         for rest in ("", "/power", "/runs", "/boots", "/findings")

@@ -56,7 +56,7 @@ def test_bare_machines_enlist_themselves_and_become_ready(served: Served) -> Non
         lambda: [b for b in served.boots(known["id"]) if b["purpose"] == "local"],
     )
     assert f"{known['name']} is New: same hardware UUID" in local[0]["timeline"][-1]["detail"]
-    assert len(served.api.every("/machines")) == 2
+    assert len(list(served.api.every("list_machines"))) == 2
 
     # Commissioning cycles m1, which is on, and switches m2 on, which is off.
     ids = {name: served.wire_power(name) for name in names}
@@ -140,7 +140,7 @@ def test_a_machine_without_a_usable_uuid_is_known_by_its_mac(
         "the second boot",
         lambda: [b for b in served.boots(record["id"]) if b["purpose"] == "local"],
     )
-    assert len(served.api.every("/machines")) == 1
+    assert len(list(served.api.every("list_machines"))) == 1
 
 
 def test_a_missing_root_file_system_is_named_on_the_timeline(

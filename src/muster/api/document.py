@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The OpenAPI document: what Litestar reads off the handlers, and every refusal on top of it."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,8 +12,9 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from muster.api.bmcs import Medium, NewScan
 from muster.api.bulk import Acting
+from muster.api.choices import Choosing
 from muster.api.clashes import Deciding, Splitting
-from muster.api.fields import LENGTH, listed
+from muster.api.fields import LENGTH, NAME, OF_MACHINE, listed
 from muster.api.hosts import Chosen, NewHost, NewInstance
 from muster.api.machines import Changes, Denial
 from muster.api.manifest import Applying, Importing
@@ -79,6 +82,7 @@ _MESSAGES: dict[str, type] = {
     "Applying": Applying,
     "Batch": Batch,
     "Changes": Changes,
+    "Choosing": Choosing,
     "Chosen": Chosen,
     "Commissioning": Commissioning,
     "Credentials": Credentials,
@@ -109,6 +113,8 @@ _MESSAGES: dict[str, type] = {
     "wire_events_Event": Event,
 }
 
+_TEXT = {"schema": {"type": "string"}}
+_FILES = {"/api/v1/manifest/export": {"text/csv": _TEXT, "application/json": {"schema": {}}}}
 _HEADERS = {
     "Idempotency-Key": "The same key again, within 24 h: the same answer, and nothing is done.",
     "If-Match": "ETags, or *: change the thing only if it is in this version (412).",
@@ -132,8 +138,13 @@ class Document(JsonRenderPlugin):
                 for method, operation in operations.items():
                     for parameter in operation.get("parameters", ()):
                         _without_nul(parameter["schema"])
+                        if parameter["name"] == NAME:
+                            parameter["schema"]["pattern"] = _some_of(OF_MACHINE)
                     if path in _BODY_OPTIONAL:
                         operation["requestBody"]["required"] = False
+                    if path in _FILES:
+                        operation["responses"]["200"]["content"] = _FILES[path]
+                    _one_or_more(operation["responses"].get("200", {}))
                     taken = [_header(name) for name in _headers(path, method)]
                     if method == "get" and path in narrowed:
                         taken.append(_fields(narrowed[path]))
@@ -183,7 +194,20 @@ def _narrowed(request: Request[Any, Any, Any]) -> dict[str, list[str]]:
 def _fields(known: list[str]) -> dict[str, Any]:
     told = f"Only these, with commas: {', '.join(known)}."
     return {"name": "fields", "in": "query", "required": False, "deprecated": False,
-            "schema": {"type": "string", "maxLength": LENGTH}, "description": told}  # fmt: skip
+            "schema": {"type": "string", "maxLength": LENGTH, "pattern": _some_of(known)},
+            "description": told}  # fmt: skip
+
+
+def _some_of(known: Sequence[str]) -> str:
+    one = f"({'|'.join(map(re.escape, known))})"
+    return f"^{one}(,{one})*$"
+
+
+def _one_or_more(response: dict[str, Any]) -> None:
+    """An empty page of machines is one of machines with chosen fields, too."""
+    for content in response.get("content", {}).values():
+        if "oneOf" in content.get("schema", {}):
+            content["schema"]["anyOf"] = content["schema"].pop("oneOf")
 
 
 def _add_limits(schemas: dict[str, Any]) -> None:

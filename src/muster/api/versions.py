@@ -36,6 +36,8 @@ TABLES = {"manifest": "expected_machines"}
 """Where things are that their table is not called after."""
 _TAG = re.compile(r'\s*(W/)?"([\x21\x23-\x7e]*)"\s*(?:,|$)')
 _ROOT = "/api/v1/"
+_MOST = 2**53
+"""No number of a thing is larger; what a path says was not checked yet."""
 
 
 class Changed(Exception):
@@ -57,6 +59,8 @@ class Thing:
 
     def version(self, tx: Tx, user: User, request: AnyRequest) -> str:
         """As GET would tell it from within `tx`; GONE when it would say 404."""
+        if any(isinstance(word, int) and word > _MOST for word in self.words.values()):
+            return GONE
         known = {"store": _Within(tx), "user": user, "keyring": request.app.state.keyring}
         # Litestar wraps what it calls in threads; this is a thread already.
         show = getattr(self.show.fn, "func", self.show.fn)
@@ -71,7 +75,9 @@ class Thing:
     def lock(self, tx: Tx, store: Store) -> None:
         """Nobody else changes it until the end of `tx`."""
         store.one_at_a_time(tx)
-        lock(tx, self.table, next(iter(self.words.values())))
+        key = next(iter(self.words.values()))
+        if not isinstance(key, int) or key <= _MOST:
+            lock(tx, self.table, key)
 
 
 class _Within:
