@@ -33,7 +33,7 @@ def act(action: str, names: Sequence[str], *, wait: bool = False, **body: Any) -
             outcomes += client.send("POST", f"/bulk/{action}", asked)["outcomes"]
         failed = [one for one in outcomes if one["outcome"] in ("refused", "missing")]
         if len(names) == 1 and not failed and action != "delete":
-            _print_state(client, outcomes[0])
+            _print_state(client, outcomes[0], action)
         else:
             _print_outcomes(outcomes)
         begun = {one["operation"]: one["name"] for one in outcomes if one["operation"]}
@@ -51,9 +51,11 @@ def _print_outcomes(outcomes: list[dict[str, Any]]) -> None:
         print(plain(told), file=sys.stderr if bad else sys.stdout)
 
 
-def _print_state(client: Client, outcome: dict[str, Any]) -> None:
+def _print_state(client: Client, outcome: dict[str, Any], action: str) -> None:
     found = client.get(machine_path(outcome["machine"]))
     told = f"{found['name']}: {found['state']}: {found['state_reason']}"
+    if action == "pool":
+        told = f"{found['name']}: pool {found['pool'] or 'none'}"
     if outcome["outcome"] == "unchanged":
         told = f"{found['name']}: unchanged: {outcome['why']}"
     elif outcome["operation"]:
