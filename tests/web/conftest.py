@@ -8,7 +8,9 @@ from tests.web.browsing import Watched, chromium
 from tests.web.house import House, house
 
 
-@pytest.fixture(scope="session")
+# Never a session's: Playwright leaves an event loop running in the process for as long as it is
+# open, and the tests of other modules that follow it there could run none of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running

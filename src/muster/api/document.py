@@ -42,6 +42,9 @@ _NEVER_KEPT = ("/api/v1/login", "/api/v1/keys")
 # Paths that end with a parameter, and name nothing that GET shows.
 _NO_VERSION = ("/api/v1/keys/", "/api/v1/bulk/")
 
+# No part of these paths, but a parameter names what may not be there.
+_NAMING = ("/api/v1/operations",)
+
 # What is made has a name or an address that something else may have.
 _MAKING = ("/api/v1/hosts", "/api/v1/keys", "/api/v1/machines", "/api/v1/users")
 
@@ -139,7 +142,7 @@ class Document(JsonRenderPlugin):
                     for parameter in operation.get("parameters", ()):
                         _without_nul(parameter["schema"])
                         if parameter["name"] == NAME:
-                            parameter["schema"]["pattern"] = _some_of(OF_MACHINE)
+                            parameter["schema"]["pattern"] = "^$|" + _some_of(OF_MACHINE)
                     if path in _BODY_OPTIONAL:
                         operation["requestBody"]["required"] = False
                     if path in _FILES:
@@ -148,6 +151,7 @@ class Document(JsonRenderPlugin):
                     taken = [_header(name) for name in _headers(path, method)]
                     if method == "get" and path in narrowed:
                         taken.append(_fields(narrowed[path]))
+                        _or_some(operation["responses"]["200"]["content"], schemas)
                     if taken:
                         operation.setdefault("parameters", []).extend(taken)
                     operation["responses"] |= _refusals(path, method, operation)
@@ -196,6 +200,24 @@ def _fields(known: list[str]) -> dict[str, Any]:
     return {"name": "fields", "in": "query", "required": False, "deprecated": False,
             "schema": {"type": "string", "maxLength": LENGTH, "pattern": _some_of(known)},
             "description": told}  # fmt: skip
+
+
+def _or_some(contents: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """A list's entries are whole, or have what `fields` names."""
+    for content in contents.values():
+        answered = content["schema"]
+        if "$ref" in answered:
+            answered = schemas[_named(answered)]["properties"]["items"]
+        whole = answered["items"]
+        if "$ref" in whole:
+            some = "Some" + _named(whole)
+            schemas[some] = {key: value for key, value in schemas[_named(whole)].items()
+                             if key != "required"} | {"title": some, "minProperties": 1}  # fmt: skip
+            answered["items"] = {"anyOf": [whole, {"$ref": f"#/components/schemas/{some}"}]}
+
+
+def _named(reference: dict[str, str]) -> str:
+    return reference["$ref"].rpartition("/")[2]
 
 
 def _some_of(known: Sequence[str]) -> str:
@@ -287,7 +309,8 @@ def _statuses(path: str, method: str, operation: dict[str, Any]) -> list[int]:
         found |= {401, 403}
     if path in _MAKING and method == "post":
         found.add(409)
-    if path.startswith("/agent/secrets/") or (path.startswith("/api/v1/") and "{" in path):
+    named = path.startswith(("/agent/secrets/", "/api/v1/")) and "{" in path
+    if named or path in _NAMING:
         found.add(404)
     if _versioned(path, method):
         found |= {409, 412}
