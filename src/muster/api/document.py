@@ -124,6 +124,7 @@ _HEADERS = {
     "If-None-Match": "*: make it only if it is not there (412).",
 }
 
+_SCHEMAS = "#/components/schemas/"
 _WITHOUT_NUL = "^[^\\u0000]*$"
 
 
@@ -210,14 +211,14 @@ def _or_some(contents: dict[str, Any], schemas: dict[str, Any]) -> None:
             answered = schemas[_named(answered)]["properties"]["items"]
         whole = answered["items"]
         if "$ref" in whole:
-            some = "Some" + _named(whole)
-            schemas[some] = {key: value for key, value in schemas[_named(whole)].items()
-                             if key != "required"} | {"title": some, "minProperties": 1}  # fmt: skip
-            answered["items"] = {"anyOf": [whole, {"$ref": f"#/components/schemas/{some}"}]}
+            some = {**whole, "$ref": f"{_SCHEMAS}Some{_named(whole)}"}
+            known = {k: v for k, v in schemas[_named(whole)].items() if k != "required"}
+            schemas[_named(some)] = known | {"title": _named(some), "minProperties": 1}
+            answered["items"] = {"anyOf": [whole, some]}
 
 
 def _named(reference: dict[str, str]) -> str:
-    return reference["$ref"].rpartition("/")[2]
+    return reference["$ref"].removeprefix(_SCHEMAS)
 
 
 def _some_of(known: Sequence[str]) -> str:
@@ -297,7 +298,7 @@ def _refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, An
     return {
         str(status): {
             "description": _MEANINGS[status],
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}Problem"}}},
         }
         for status in _statuses(path, method, operation)
     }
