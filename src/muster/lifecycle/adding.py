@@ -4,11 +4,10 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from muster.lifecycle import secrets
+from muster.lifecycle import records
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.switches import put_switch
 from muster.machine import identity, names
-from muster.machine.states import State
 from muster.store import events, machines
 from muster.store.engine import Conflict, Store, Tx
 from muster.store.machines import Machine
@@ -44,38 +43,20 @@ def add(store: Store, keyring: Keyring, wanted: Wanted, *, actor: str, now: date
             one = known[0]
             shared = sorted(one.macs & claim.macs) or [claim.uuid]
             raise Conflict(f"{one.name} has {shared[0]} already; nothing was added")
-        machine = _record(tx, wanted, claim, now)
-        machines.add(tx, machine, dict.fromkeys(claim.macs, ""))
+        _check_name(tx, wanted.name)
+        # Whoever adds a machine wants its data.
+        machine = records.new(
+            tx, claim, now, why="added by hand, never seen", wanted=wanted.name, permitted=True,
+            named=dict.fromkeys(claim.macs, ""),
+        )  # fmt: skip
         told = f"{machine.name} was added by hand"
         events.add(tx, now, "machine.added", told, actor=actor, machine=machine.id)
         put_switch(tx, keyring, machine, wanted.driver, wanted.parameters, actor=actor, now=now)
         return machines.find(tx, machine.id)
 
 
-def _record(tx: Tx, wanted: Wanted, claim: identity.Claim, now: datetime) -> Machine:
-    name = wanted.name or names.from_number(secrets.random_number())
-    if not names.valid(name):
+def _check_name(tx: Tx, name: str) -> None:
+    if name and not names.valid(name):
         raise BadMessage("name", f"{name!r} is no DNS label (a-z, 0-9 and -, at most 63)")
-    if machines.name_taken(tx, name):
+    if name and machines.name_taken(tx, name):
         raise Conflict(f"name: {name!r} is taken by another machine")
-    return Machine(
-        id=secrets.new_id(8),
-        name=name,
-        state=State.NEW,
-        state_reason="added by hand, never seen",
-        uuid=claim.uuid,
-        serial=claim.serial,
-        vendor="",
-        product="",
-        architecture="",
-        firmware="",
-        # Whoever adds a machine wants its data.
-        permitted=True,
-        denied_reason="",
-        surveyed_at=None,
-        summary={},
-        power_driver="manual",
-        power_parameters={},
-        created_at=now,
-        updated_at=now,
-    )

@@ -8,15 +8,13 @@ is switched, booted or marked.
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from muster.lifecycle import secrets
+from muster.lifecycle import records, switches
 from muster.lifecycle.keyring import Keyring
 from muster.machine import identity, names
 from muster.machine.identity import Clash, Same
-from muster.machine.states import State
 from muster.power import drivers
-from muster.store import events, machines, power_states
+from muster.store import events, machines
 from muster.store.engine import Tx
-from muster.store.machines import Machine
 
 # Which of several machines behind one address a driver's parameters mean.
 _PLACES = ("node_id", "instance_name")
@@ -63,9 +61,12 @@ def adopt(tx: Tx, keyring: Keyring, found: Found, *, actor: str, now: datetime) 
     if isinstance(verdict, Same):
         return _attach(tx, keyring, found, parameters, verdict, actor=actor, now=now)
     # Without UUID and MAC it is known by its BMC alone until it boots.
-    machine = _record(tx, found, claim, now)
-    machines.add(tx, machine, dict.fromkeys(claim.macs, ""))
-    _set_switch(tx, keyring, machine, found.driver, parameters, now)
+    machine = records.new(
+        tx, claim, now, why="; ".join((found.origin, *claim.notes)), vendor=found.vendor,
+        product=found.product, architecture=found.architecture, wanted=names.label(found.name),
+        named=dict.fromkeys(claim.macs, ""),
+    )  # fmt: skip
+    switches.keep(tx, keyring, machine, found.driver, parameters, now=now)
     told = f"{machine.name} was taken in: {found.origin}"
     events.add(tx, now, "machine.taken_in", told, actor=actor, machine=machine.id)
     return Taken(found.name, machine.name, "created", found.origin)
@@ -85,58 +86,10 @@ def _attach(
     if machine.power_driver != "manual":
         why = f"{same.because}; it is switched by {machine.power_driver} and that was left so"
         return Taken(found.name, machine.name, "known", why)
-    _set_switch(tx, keyring, machine, found.driver, parameters, now)
+    switches.keep(tx, keyring, machine, found.driver, parameters, now=now)
     told = f"{machine.name} is {found.origin} ({same.because}); switched by {found.driver} now"
     events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
     return Taken(found.name, machine.name, "switched", same.because)
-
-
-def _record(tx: Tx, found: Found, claim: identity.Claim, now: datetime) -> Machine:
-    wanted = names.label(found.name) or names.from_number(secrets.random_number())
-    name = wanted
-    while machines.name_taken(tx, name):
-        name = f"{wanted[:58]}-{secrets.new_id(4)}"
-    return Machine(
-        id=secrets.new_id(8),
-        name=name,
-        state=State.NEW,
-        state_reason="; ".join((found.origin, *claim.notes)),
-        uuid=claim.uuid,
-        serial=claim.serial,
-        vendor=found.vendor,
-        product=found.product,
-        architecture=found.architecture,
-        firmware="",
-        permitted=False,
-        denied_reason="",
-        surveyed_at=None,
-        summary={},
-        power_driver="manual",
-        power_parameters={},
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def _set_switch(
-    tx: Tx,
-    keyring: Keyring,
-    machine: Machine,
-    driver: str,
-    parameters: dict[str, str],
-    now: datetime,
-) -> None:
-    plain, secret = drivers.split(driver, parameters)
-    machines.update(
-        tx,
-        machine.id,
-        power_driver=driver,
-        power_parameters=plain,
-        power_secret=keyring.seal(secret, of=machine.id),
-        bmc=drivers.bmc_of(driver, parameters),
-        updated_at=now,
-    )
-    power_states.forget(tx, machine.id)
 
 
 def _place(parameters: dict[str, str]) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A record for a machine that nobody has named yet."""
+"""A record for a machine that has none."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,11 +16,15 @@ from muster.store.machines import Machine
 def new(
     tx: Tx, claim: Claim, now: datetime, *, why: str, vendor: str = "", product: str = "",
     architecture: str = "", firmware: str = "", named: Mapping[str, str] | None = None,
+    wanted: str = "", permitted: bool = False,
 ) -> Machine:  # fmt: skip
-    """In state New, with a name of its own, and MACs with the names of their interfaces."""
-    name = names.from_number(secrets.random_number())
+    """In state New, with MACs with the names of their interfaces.
+
+    Its name is `wanted`, longer where that is taken, or a made-up one.
+    """
+    name = wanted = wanted or names.from_number(secrets.random_number())
     while machines.name_taken(tx, name):
-        name = f"{names.from_number(secrets.random_number())}-{secrets.new_id(4)}"
+        name = f"{wanted[:58]}-{secrets.new_id(4)}"
     machine = Machine(
         id=secrets.new_id(8),
         name=name,
@@ -32,7 +36,7 @@ def new(
         product=product,
         architecture=architecture,
         firmware=firmware,
-        permitted=False,
+        permitted=permitted,
         denied_reason="",
         surveyed_at=None,
         summary={},

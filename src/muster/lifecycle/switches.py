@@ -45,7 +45,21 @@ def put_switch(
     now: datetime,
 ) -> None:
     """The caller holds Store.one_at_a_time and the machine; raises PowerError."""
-    parameters = drivers.check(driver, given)
+    keep(tx, keyring, machine, driver, drivers.check(driver, given), now=now)
+    told = f"{machine.name} is switched by {driver}"
+    events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
+
+
+def keep(
+    tx: Tx,
+    keyring: Keyring,
+    machine: Machine,
+    driver: str,
+    parameters: dict[str, str],
+    *,
+    now: datetime,
+) -> None:
+    """Parameters that `drivers.check` has passed, its secrets sealed; tells nobody."""
     plain, secret = drivers.split(driver, parameters)
     machines.update(
         tx,
@@ -57,8 +71,6 @@ def put_switch(
         updated_at=now,
     )
     power_states.forget(tx, machine.id)
-    told = f"{machine.name} is switched by {driver}"
-    events.add(tx, now, "machine.power_set", told, actor=actor, machine=machine.id)
 
 
 def rotate(store: Store, keyring: Keyring, *, actor: str, now: datetime) -> tuple[int, int]:
