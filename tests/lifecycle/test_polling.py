@@ -185,3 +185,30 @@ def test_a_machine_that_started_after_it_was_seen_off_is_no_lie(rack: Rack, name
     until_due(rack, name)
     poll(rack)
     assert rack.told("power.unseen") == []
+
+
+def test_a_look_through_an_older_switch_is_not_kept(
+    rack: Rack, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = rack.machine(name)
+    usual = fake.state
+
+    async def switched_meanwhile(parameters: dict[str, str]) -> str:
+        seen = await usual(parameters)
+        rack.now.advance(1)
+        given = {"name": "another"}
+        switches.set_switch(
+            rack.store, rack.keyring, name, "fake", given, actor="a", now=rack.now()
+        )
+        return seen
+
+    monkeypatch.setattr(fake, "state", switched_meanwhile)
+    assert poll(rack) == 1
+    assert row(rack, name) == PowerState(machine.id, due_at=rack.now())
+
+
+def test_a_machine_switched_by_hand_again_is_looked_at_no_more(rack: Rack, name: str) -> None:
+    assert poll(rack) == 1
+    switches.set_switch(rack.store, rack.keyring, name, "manual", {}, actor="a", now=rack.now())
+    rack.now.advance(86400)
+    assert poll(rack) == 0

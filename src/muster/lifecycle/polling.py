@@ -48,12 +48,15 @@ async def work(board: Switchboard) -> None:
     """Poll until cancelled; a dead BMC delays no live one."""
     running: set[asyncio.Task[Look]] = set()
     pollers = Pollers()
+    first = True
     try:
         while True:
             done = {task for task in running if task.done()}
             running -= done
             try:
-                running |= await _turn(board, pollers, done, free=AT_ONCE - len(running))
+                free = AT_ONCE - len(running)
+                running |= await _turn(board, pollers, done, free=free, first=first)
+                first = False
             except Exception as error:  # The database may be away for a while.
                 log.error("polling cannot go on now", exc_info=error)
             await asyncio.sleep(TICK_S)
@@ -64,7 +67,7 @@ async def work(board: Switchboard) -> None:
 
 
 async def _turn(
-    board: Switchboard, pollers: Pollers, done: set[asyncio.Task[Look]], *, free: int
+    board: Switchboard, pollers: Pollers, done: set[asyncio.Task[Look]], *, free: int, first: bool
 ) -> set[asyncio.Task[Look]]:
     looks = []
     for task in done:
@@ -72,7 +75,7 @@ async def _turn(
             log.error("a look at a BMC failed", exc_info=error)
         else:
             looks.append(task.result())
-    due = await asyncio.to_thread(_exchange, board, looks, free)
+    due = await asyncio.to_thread(_exchange, board, looks, free=free, first=first)
     return {asyncio.create_task(_look(board, pollers, state, machine)) for state, machine in due}
 
 
@@ -80,26 +83,32 @@ async def sweep(board: Switchboard) -> int:
     """One look at everything that is due, to the end; returns how many there were."""
     pollers = Pollers()
     try:
-        begun = await _turn(board, pollers, set(), free=AT_ONCE)
+        begun = await _turn(board, pollers, set(), free=AT_ONCE, first=True)
         if begun:
             await asyncio.wait(begun)
-            await asyncio.to_thread(_exchange, board, [task.result() for task in begun], 0)
+            looks = [task.result() for task in begun]
+            await asyncio.to_thread(_exchange, board, looks, free=0, first=False)
     finally:
         await pollers.close()
     return len(begun)
 
 
-def _exchange(board: Switchboard, looks: list[Look], free: int) -> list[tuple[PowerState, Machine]]:
+def _exchange(
+    board: Switchboard, looks: list[Look], *, free: int, first: bool
+) -> list[tuple[PowerState, Machine]]:
     """Write what was seen and claim what is next, in one transaction."""
     now = board.clock()
     with board.store.write() as tx:
+        still = power_states.still(tx, [look.before for look in looks])
+        looks = [look for look in looks if look.machine.id in still]
         wanted = power_states.goals_of(tx, [look.machine.id for look in looks])
         heard = boots.heard(tx, [look.machine.id for look in looks])
         for number, look in enumerate(looks):
             looks[number] = look = _doubted(look, heard.get(look.machine.id))
             _tell(tx, look, wanted.get(look.machine.id), now)
         power_states.save(tx, [after(look, board.policy.poll_s, now) for look in looks])
-        power_states.enrol(tx, now=now)
+        if first:
+            power_states.enrol(tx, now=now)
         return power_states.claim_due(tx, now=now, lease=LEASE, limit=free) if free > 0 else []
 
 

@@ -70,7 +70,7 @@ def keep(
         bmc=drivers.bmc_of(driver, parameters),
         updated_at=now,
     )
-    power_states.forget(tx, machine.id)
+    power_states.renew(tx, machine.id, switched=driver != "manual", now=now)
 
 
 def rotate(store: Store, keyring: Keyring, *, actor: str, now: datetime) -> tuple[int, int]:

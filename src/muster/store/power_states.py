@@ -2,7 +2,7 @@
 """What polling saw of each machine's power last, and when to look again."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -34,13 +34,15 @@ def find(tx: Tx, machine: str) -> PowerState | None:
     return to(PowerState, tx.execute(query).first())
 
 
-def forget(tx: Tx, machine: str) -> None:
-    """It is switched otherwise by now: look anew."""
+def renew(tx: Tx, machine: str, *, switched: bool, now: datetime) -> None:
+    """It is switched otherwise by now: what was seen is forgotten, and looked at anew."""
     tx.execute(power_states.delete().where(power_states.c.machine_id == machine))
+    if switched:
+        tx.execute(power_states.insert(), asdict(PowerState(machine, due_at=now)))
 
 
 def enrol(tx: Tx, *, now: datetime) -> None:
-    """Rows, due now, for machines that have a switch and no row."""
+    """Rows, due now, for machines that have a switch and no row: reads all machines."""
     known = sa.select(power_states.c.machine_id)
     query = sa.select(machines.c.id).where(
         machines.c.power_driver != "manual", machines.c.id.not_in(known)
@@ -53,7 +55,7 @@ def enrol(tx: Tx, *, now: datetime) -> None:
 def claim_due(
     tx: Tx, *, now: datetime, lease: timedelta, limit: int
 ) -> list[tuple[PowerState, Machine]]:
-    """Due rows, due again after `lease`; a BMC that is acted on is left in peace."""
+    """Due rows, due again after `lease` as they say; a BMC that is acted on is left in peace."""
     acted_on = sa.select(bmc_leases.c.bmc).where(bmc_leases.c.until > now)
     query = (
         sa.select(power_states)
@@ -67,13 +69,26 @@ def claim_due(
     if not due:
         return []
     where = power_states.c.machine_id.in_(due)
-    tx.execute(power_states.update().where(where).values(due_at=now + lease))
+    until = now + lease
+    tx.execute(power_states.update().where(where).values(due_at=until))
     found = all_to(Machine, tx.execute(sa.select(machines).where(machines.c.id.in_(due))))
-    return [(due[machine.id], machine) for machine in found]
+    return [(replace(due[machine.id], due_at=until), machine) for machine in found]
+
+
+def still(tx: Tx, claimed: Sequence[PowerState]) -> set[str]:
+    """The machines of claimed rows that nobody deleted, switched otherwise or claimed since."""
+    wanted = [state.machine_id for state in claimed]
+    query = (
+        sa.select(power_states.c.machine_id, power_states.c.due_at)
+        .where(power_states.c.machine_id.in_(wanted))
+        .with_for_update()
+    )
+    leases = {row.machine_id: row.due_at for row in tx.execute(query)}
+    return {one.machine_id for one in claimed if leases.get(one.machine_id) == one.due_at}
 
 
 def save(tx: Tx, states: Sequence[PowerState]) -> None:
-    """Write what was seen; a machine deleted meanwhile is left out."""
+    """Write what was seen."""
     if not states:
         return
     columns = [column.name for column in power_states.columns if column.name != "machine_id"]
