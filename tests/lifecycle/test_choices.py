@@ -83,6 +83,16 @@ def test_a_machines_own_choice_counts_most_and_its_options_come_last(
     assert rack.boot().image == noble
 
 
+def test_a_deleted_tag_chooses_no_more(rack: Rack, machine: str, noble: Manifest) -> None:
+    choose(rack, Wish(image="noble"), tag="gpu")
+    tags.delete(rack.store, "gpu", actor="eve", now=rack.now())
+    assert rack.told("tag.deleted") == [
+        "tag gpu was deleted; 1 machines had it and were started as it chose"
+    ]
+    tags.by_hand(rack.store, "gpu", add=[machine], remove=[], actor="eve", now=rack.now())
+    assert rack.boot().image == rack.library.in_use()
+
+
 def test_a_tag_that_only_adds_an_option_leaves_the_image_to_others(
     rack: Rack, machine: str, noble: Manifest
 ) -> None:

@@ -13,7 +13,7 @@ from muster.lifecycle import definitions
 from muster.lifecycle.definitions import AT_ONCE, KINDS
 from muster.lifecycle.survey import AUTOMATIC, RESOURCES, VIRTUALITY
 from muster.machine.tagging import REMEDY, valid
-from muster.store import events, findings, hardware, machines, tags
+from muster.store import choices, events, findings, hardware, machines, tags
 from muster.store.engine import Conflict, Missing, Store, Tx
 from muster.store.machines import Machine
 from muster.store.tags import Given, Tag
@@ -64,13 +64,17 @@ def _refuse_others(tx: Tx, name: str) -> None:
 
 
 def delete(store: Store, name: str, *, actor: str, now: datetime) -> None:
-    """The tag goes from every machine; raises Missing when there is none."""
+    """The tag goes from every machine, its image too; raises Missing when there is none."""
     with store.write() as tx:
         known = tags.find(tx, name)
+        chosen = choices.of_tags(tx, [name])
         count = tags.delete(tx, name)
-        if known is None and not count:
+        if known is None and not count and not chosen:
             raise Missing(f"there is no tag {name!r}")
+        choices.put_tag(tx, name, None)
         told = f"tag {name} was deleted; {count} machines had it"
+        if chosen:
+            told += " and were started as it chose"
         events.add(tx, now, "tag.deleted", told, actor=actor)
 
 
