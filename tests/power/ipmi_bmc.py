@@ -55,6 +55,9 @@ class IpmiBmc:
     obeys: bool = True
     code: int = 0
     answers: bool = True
+    # Only this part of each answer within a session arrives.
+    part: float = 1
+    refuses_role: bool = False
     delay_s: float = 0
     boot_flags: bytes = b""
     heard: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -134,6 +137,8 @@ class IpmiBmc:
         head = asked[0:1] + b"\x00\x00\x00" + session.console
         if session.user != self.user.encode():
             return asked[0:1] + b"\x0d\x00\x00" + session.console
+        if self.refuses_role:
+            return asked[0:1] + b"\x0a\x00\x00" + session.console
         who = session.role + bytes([len(session.user)]) + session.user
         signed = session.console + asked[4:8] + session.console_random + session.random
         code = session.sign(self.password.encode(), signed + self.guid + who)
@@ -222,6 +227,8 @@ class Listener(asyncio.DatagramProtocol):
         answer = self.bmc.answer(data)
         if answer is None:
             return
+        if answer[5] == 0xC0:
+            answer = answer[: int(len(answer) * self.bmc.part)]
         send = lambda: self.transport.sendto(answer, address)  # noqa: E731
         if self.bmc.delay_s:
             asyncio.get_running_loop().call_later(self.bmc.delay_s, send)

@@ -148,7 +148,24 @@ def test_a_process_that_dies_fails_its_questions_and_no_later_one(net: str) -> N
             os.kill(number, 9)
         return await waits, await poll(live)
 
-    assert polled(bmcs, work) == ("ipmipower ended unasked; it is asked again", "off")
+    told = f"{dead}: ipmipower ended unasked; it is asked again"
+    assert polled(bmcs, work) == (told, "off")
+
+
+def test_a_bmc_whose_answers_are_cut_off_fails_nobody_who_shares_its_login(net: str) -> None:
+    bmcs = {f"{net}.{n}": IpmiBmc() for n in range(1, 21)}
+    half = f"{net}.7"
+    bmcs[half].part = 0.6
+
+    async def work(poll: Poll) -> Any:
+        return dict(zip(bmcs, await asyncio.gather(*map(poll, bmcs)), strict=True))
+
+    said = polled(bmcs, work)
+    assert said.pop(half) == (
+        f"{half}: breaks off in the middle of its answer; it may be restarting, or a firewall on"
+        " the way cuts packets"
+    )
+    assert set(said.values()) == {"off"}
 
 
 def test_a_setting_that_is_not_taken_asks_nobody(net: str) -> None:

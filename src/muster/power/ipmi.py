@@ -29,7 +29,7 @@ from muster.power.drivers import (
     Seen,
     newest_critical,
 )
-from muster.power.ipmiprompt import Login, NotTaken, Prompts
+from muster.power.ipmiprompt import Broken, Login, NotTaken, Prompts
 from muster.power.programs import SECRET_FILE
 
 PARAMETERS = {
@@ -80,6 +80,9 @@ _MEANINGS = [
      " privilege; or the BMC is overloaded", False),
     ("connection timeout", "does not answer; is the address right, IPMI over LAN enabled?", False),
     ("session timeout", "stopped answering; if it stays so, restart the BMC", False),
+    # FreeIPMI's words for a packet that is shorter than it says.
+    ("invalid argument", "breaks off in the middle of its answer; it may be restarting, or a"
+     " firewall on the way cuts packets", False),
     ("bmc busy", "is busy; it is asked again", False),
     ("busy", "is busy; it is asked again", False),
     ("invalid hostname", "the name is not found; check power_address and the name servers", True),
@@ -149,6 +152,8 @@ class Poller:
             said = await self._prompts.state(login, parameters["power_address"])
         except NotTaken:
             return Seen(await state(parameters))
+        except Broken as error:
+            raise _failure(parameters, str(error)) from error
         return Seen(_state(parameters, said))
 
     async def close(self) -> None:

@@ -41,6 +41,10 @@ class NotTaken(PowerError):
     """ipmipower takes no such user or password at its prompt; a process of its own may say why."""
 
 
+class Broken(PowerError):
+    """ipmipower ended, or told of what was not asked; its words."""
+
+
 def takes(word: str) -> bool:
     """The prompt splits at white space and knows no quotes."""
     return word.isascii() and word.isprintable() and " " not in word
@@ -107,12 +111,12 @@ class Prompt:
         os.write(self._tell_to, f"{command}\n".encode())
 
     async def _line(self) -> str:
-        """The next one that is not empty; raises PowerError when ipmipower has ended."""
+        """The next one that is not empty; raises Broken when ipmipower has ended."""
         assert self._process.stdout is not None
         while not self._lines:
             piece = await self._process.stdout.read(16_384)
             if not piece:
-                raise PowerError(_ENDED)
+                raise Broken(_ENDED)
             # It prints no line break after its prompt, nor after some answers.
             self._rest = (self._rest + piece.decode(errors="replace")).replace(_PROMPT, "\n")
             *whole, self._rest = self._rest.split("\n")
@@ -155,10 +159,12 @@ class Prompts:
         for login, group in gathered.items():
             hosts = list(group)
             for first in range(0, len(hosts), HOSTS):
-                some = {host: group[host] for host in hosts[first : first + HOSTS]}
-                task = asyncio.create_task(self._serve(login, some))
-                self._serving.add(task)
-                task.add_done_callback(self._serving.discard)
+                self._go(login, {host: group[host] for host in hosts[first : first + HOSTS]})
+
+    def _go(self, login: Login, waiting: dict[str, asyncio.Future[str]]) -> None:
+        task = asyncio.create_task(self._serve(login, waiting))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, login: Login, waiting: dict[str, asyncio.Future[str]]) -> None:
         """Every future gets its answer or the reason why there is none."""
@@ -166,10 +172,15 @@ class Prompts:
         try:
             async with self._free:
                 await self._ask(login, waiting)
+        except (Broken, OSError) as error:
+            failure = error if isinstance(error, Broken) else Broken(_ENDED)
+            if len(left := [host for host in waiting if not waiting[host].done()]) > 1:
+                # One BMC whose answers are cut off ends ipmipower 1.6.10 for all that it asks:
+                # halves are asked apart until that one is alone.
+                for half in (left[::2], left[1::2]):
+                    self._go(login, {host: waiting.pop(host) for host in half})
         except PowerError as error:
             failure = error
-        except OSError:
-            failure = PowerError(_ENDED)
         finally:
             for future in waiting.values():
                 if not future.done():
@@ -183,7 +194,7 @@ class Prompts:
                 await prompt.become(login, list(waiting))
                 async for host, said in prompt.states(len(waiting)):
                     if host not in waiting:
-                        raise PowerError(f"ipmipower told of {host[:60]!r}, which was not asked")
+                        raise Broken(f"{host[:60]}: {said[:60]}")
                     if not waiting[host].done():
                         waiting[host].set_result(said)
         except TimeoutError:
