@@ -10,7 +10,7 @@ import cyclopts
 
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.verbs import value_of
-from muster.cli.words import plain
+from muster.cli.words import log_summary, plain
 
 app = cyclopts.App(name="bmc", help="BMCs: find them, read their logs, use their virtual drives.")
 # Live BMCs take a minute for their inventory; dead ones some seconds, many at once.
@@ -73,9 +73,14 @@ def scan(
 
 @app.command
 def log(machine: str, /) -> None:
-    """The newest lines of a machine's hardware log, newest first; its clock may be wrong."""
+    """The newest lines of a machine's hardware log, newest first; its clock may be wrong.
+
+    At the end: how many lines of each severity, and what the whole log was at its hourly reading.
+    """
+    client = Client(timeout=_TIMEOUT_S)
     try:
-        lines = Client(timeout=_TIMEOUT_S).get(machine_path(machine, "/bmc/log"))
+        whole = client.get(machine_path(machine, "/power"))["log"]
+        lines = client.get(machine_path(machine, "/bmc/log"))
     except ApiError as error:
         fail(str(error))
     for line in lines:
@@ -83,6 +88,8 @@ def log(machine: str, /) -> None:
     counts = Counter(line["severity"] for line in lines)
     print(plain(", ".join(f"{number} {word or 'without severity'}" for word, number
                           in counts.items()) or "the log is empty"))  # fmt: skip
+    if whole:
+        print(plain(f"the whole log: {log_summary(whole)}"))
 
 
 @app.command

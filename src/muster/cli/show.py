@@ -3,17 +3,20 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from muster.cli.client import ApiError, Client, fail, machine_path
-from muster.cli.words import clean, plain, size, state
+from muster.cli.words import clean, log_summary, plain, size, state
+
+Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
 
 
-def show(machine: str, /, *, output: Literal["text", "json"] = "text") -> None:
+def show(machine: str, /, *, output: Output = "text") -> None:
     """One machine: what it is, its last run, its last boot's timeline.
 
     Parameters
@@ -28,13 +31,15 @@ def show(machine: str, /, *, output: Literal["text", "json"] = "text") -> None:
         found = client.get(machine_path(machine))
         boots = client.get(machine_path(machine, "/boots"), limit=3)
         runs = client.get(machine_path(machine, "/runs"), limit=3)
+        switch = client.get(machine_path(machine, "/power"))
     except ApiError as error:
         fail(str(error))
     if output == "json":
-        print(json.dumps({"machine": found, "boots": boots, "runs": runs}, indent=2))
+        told = {"machine": found, "boots": boots, "runs": runs, "power": switch}
+        print(json.dumps(told, indent=2))
         return
     console = Console()
-    _print_machine(console, found)
+    _print_machine(console, found, switch)
     for run in runs[:2]:
         _print_run(console, run)
     # The last boot that did something; a local boot answers in one line and says little.
@@ -42,7 +47,7 @@ def show(machine: str, /, *, output: Literal["text", "json"] = "text") -> None:
         print_boot(console, boot)
 
 
-def boots(*, limit: int = 10, output: Literal["text", "json"] = "text") -> None:
+def boots(*, limit: int = 10, output: Output = "text") -> None:
     """Attempts to start, newest last, also refused ones and those of unknown machines.
 
     Parameters
@@ -64,12 +69,12 @@ def boots(*, limit: int = 10, output: Literal["text", "json"] = "text") -> None:
         print_boot(console, boot)
 
 
-def _print_machine(console: Console, machine: dict[str, Any]) -> None:
+def _print_machine(console: Console, machine: dict[str, Any], switch: dict[str, Any]) -> None:
     console.print(
         Text(plain(machine["name"]), style="bold"), "is", state(machine["state"]), end=" "
     )
     console.print(clean(f"({machine['state_reason']})"))
-    for name, value in _facts(machine):
+    for name, value in (*_facts(machine), *_switch_facts(switch)):
         if value:
             console.print(Text(f"  {name:<12} "), clean(value), sep="", soft_wrap=True)
 
@@ -95,9 +100,16 @@ def _facts(machine: dict[str, Any]) -> Iterable[tuple[str, str]]:
         link = f"{nic['speed']} Mbit/s" if nic["speed"] else ""
         up = "link" if nic["link"] else "no link"
         yield "NIC", f"{nic['name']}: {nic['mac']} {up} {link}".strip()
-    yield "power", machine["power_driver"]
     yield "pool", machine["pool"]
     yield "tags", ", ".join(machine["tags"])
+
+
+def _switch_facts(switch: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    manual = switch["driver"] == "manual"
+    yield "power", switch["driver"] if manual else f"{switch['driver']}: {switch['state']}"
+    health = f"health {switch['health']}" if switch["health"] else ""
+    log = f"log: {log_summary(switch['log'])}" if switch["log"] else ""
+    yield "BMC", "; ".join(filter(None, (switch["error"], health, log)))
 
 
 def _print_run(console: Console, run: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures as people write them. What comes from a machine is cleaned of control characters."""
 
+from typing import Any
+
 from rich.text import Text
 
 STATE_COLOURS = {
@@ -29,6 +31,19 @@ def size(number: int | float | None) -> str:
             break
         value /= 1024
     return f"{value:.4g} {unit}"
+
+
+def log_summary(log: dict[str, Any]) -> str:
+    """A BMC's event log, as `log` of GET /machines/NAME/power has it, in one line."""
+    if log["entries"] < 0:
+        return f"never read: {log['error']}" if log["error"] else "not read yet"
+    full = "" if log["full_percent"] is None else f", {log['full_percent']} % full"
+    worst = log["newest_critical"]
+    critical = (
+        f"newest critical one {worst['at']}: {worst['message']}" if worst else "none critical"
+    )
+    stale = f"; cannot be read now: {log['error']}" if log["error"] else ""
+    return f"{log['entries']} entries{full}, {critical}{stale}"
 
 
 def plain(text: object) -> str:
