@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from tests.api.desk import Desk
+from tests.power.incus_host import incus_host
 from tests.power.lxd_host import lxd_host
 from tests.server.shelf import stocked
 
 from muster.images.library import Library
 from muster.store.engine import Store
 
-__all__ = ["lxd_host"]
+__all__ = ["incus_host", "lxd_host"]
 
 
 @pytest.fixture(scope="session")

@@ -73,9 +73,21 @@ def test_a_user_is_made_and_a_second_time_changes_nothing(board: BoardBmc, tmp_p
     assert order == ["name", "password", "enable"]
     assert board.writes.index("parameter 24") < board.writes.index("name")
 
+    straight = "channel 1: IPMI 1.5 authentication straight password for user, operator,"
+    assert first.weak == [
+        "channel 1: cipher suites without integrity: 1",
+        f"{straight} administrator",
+    ], "what is so at the end"
+    assert first.closed == [
+        "channel 1: cipher suite 0 needs no password and gives administrator",
+        "channel 1: IPMI 1.5 authentication none for user, operator, administrator",
+        "channel 1: IPMI 1.5 authentication md2 for user, operator, administrator",
+    ]
+
     board.writes.clear()
     second = run(tmp_path, ASKED)
-    assert (second.changed, board.writes) == ([], [])
+    assert (second.changed, second.closed, board.writes) == ([], [], [])
+    assert second.weak == first.weak
     assert (second.slot, second.password) == (3, 0)
     assert not [text for text in (*first.changed, *second.changed) if PASSWORDS[0] in text]
 
@@ -266,7 +278,8 @@ def test_what_a_bmc_does_not_let_be_closed_stays_on_the_list(
     report = run(tmp_path, ASKED)
     assert report.problem == ""
     assert not [text for text in report.changed if "IPMI 1.5" in text]
-    assert any("authentication none" in text for text in run(tmp_path, ASKED).weak)
+    assert any("authentication none" in text for text in report.weak)
+    assert not any("authentication none" in text for text in report.closed)
     assert Channel(board, 1).ask_dhcp() == []
 
 

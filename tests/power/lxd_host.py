@@ -42,29 +42,40 @@ def lacking() -> str:
 class LxdHost:
     """A running LXD that trusts nobody yet; `address` reaches it over TLS."""
 
+    DAEMON, CLIENT, START = "lxd", "lxc", _START
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         nowhere = "http://127.0.0.1:9"
-        self._environment = os.environ | {
-            "LXD_DIR": str(folder),
-            "HTTPS_PROXY": nowhere,
-            "https_proxy": nowhere,
-        }
-        self._process = subprocess.Popen(
-            ["unshare", "-m", "-n", "--propagation", "private", "sh", "-c", _START],
+        proxies = {"HTTPS_PROXY": nowhere, "https_proxy": nowhere}
+        self._environment = self.environment(folder) | proxies
+        self.process = subprocess.Popen(
+            ["unshare", "-m", "-n", "--propagation", "private", "sh", "-c", self.START],
             env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         self.address = ""
 
+    def environment(self, folder: Path) -> dict[str, str]:
+        """Of the daemon and of commands."""
+        return os.environ | {"LXD_DIR": str(folder)}
+
+    def inside(self, *words: str) -> list[str]:
+        """The command that runs these where the daemon is."""
+        return list(words)
+
+    def seen_inside(self, file: Path) -> str:
+        """The path of a file of the host's folder, for the daemon's own commands."""
+        return str(file)
+
     def __enter__(self) -> Self:
         try:
-            self._run("lxd", "waitready", f"--timeout={START_LIMIT_S}")
+            self._run(self.DAEMON, "waitready", f"--timeout={START_LIMIT_S}")
             self.lxc("config", "set", "core.https_address", "127.0.0.1:8443")
             self.lxc("storage", "create", "pool1", "dir")
-            self.lxc("image", "import", str(self._image()), "--alias", "busybox")
-            port = _carry_into(self._process.pid, 8443)
+            self.lxc("image", "import", self.seen_inside(self._image()), "--alias", "busybox")
+            port = _carry_into(self.process.pid, 8443)
             self.address = f"127.0.0.1:{port}"
         except BaseException:
             self.__exit__()
@@ -73,16 +84,17 @@ class LxdHost:
 
     def __exit__(self, *_: object) -> None:
         # SIGTERM alone would leave its containers running.
-        subprocess.run(["lxd", "shutdown", "--timeout=20"], env=self._environment, timeout=60)
+        shutdown = self.inside(self.DAEMON, "shutdown", "--timeout=20")
+        subprocess.run(shutdown, env=self._environment, timeout=60)
         try:
-            self._process.wait(timeout=30)
+            self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(timeout=10)
+            self.process.kill()
+            self.process.wait(timeout=10)
 
     def lxc(self, *words: str) -> str:
         """What the host's own operator types there; returns what is printed."""
-        return self._run("lxc", *words, "--force-local")
+        return self._run(self.CLIENT, *words, "--force-local")
 
     def instances(self) -> dict[str, str]:
         """Status by name, by LXD's own client."""
@@ -101,7 +113,7 @@ class LxdHost:
 
     def _run(self, *words: str) -> str:
         ended = subprocess.run(
-            words,
+            self.inside(*words),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -29,7 +29,10 @@ _ADDRESS_S, _PAUSE_S = 60.0, 5.0
 
 @dataclass
 class Report:
-    """`kind`: ipmi, redfish, moonshot, wedge, none; `password`: which of those given was taken."""
+    """`kind`: ipmi, redfish, moonshot, wedge, none; `password`: which of those given was taken.
+
+    `weak` is so at the end, `closed` was so before; `changed` says what was altered for it.
+    """
 
     kind: str = "none"
     firmware: str = "bios"
@@ -37,6 +40,7 @@ class Report:
     lan: list[object] = field(default_factory=list)
     redfish: list[object] = field(default_factory=list)
     weak: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     user: str = ""
     slot: int = 0
@@ -98,16 +102,24 @@ def _talk(bmc: ipmi.Bmc, report: Report, found: Bmc, asked: dict[str, object]) -
     moonshot = bmc.ask(0x06, 0x01)[:1] == bytes([_MOONSHOT])
     report.kind = "moonshot" if moonshot else "ipmi"
     channels = [Channel(bmc, lan.channel) for lan in found.lan]
-    report.weak = [text for channel in channels for text in channel.weaknesses()]
+    report.weak = before = _weaknesses(channels)
     if not asked:
         return
     if not channels:
         raise NoRoom("the BMC has no LAN channel; it cannot be reached from outside")
     first = next((lan.channel for lan in found.lan if lan.address or lan.ipv6), channels[0].number)
-    _configure(bmc, next(c for c in channels if c.number == first), report, asked)
+    try:
+        _configure(bmc, next(c for c in channels if c.number == first), report, asked)
+    finally:
+        report.weak = _weaknesses(channels)
+        report.closed = [text for text in before if text not in report.weak]
     if not any(lan.address or lan.ipv6 for lan in found.lan):
         report.changed += channels[0].ask_dhcp()
         _describe(report, _wait_for_address(found))
+
+
+def _weaknesses(channels: list[Channel]) -> list[str]:
+    return [text for channel in channels for text in channel.weaknesses()]
 
 
 def _configure(bmc: ipmi.Bmc, channel: Channel, report: Report, asked: dict[str, object]) -> None:

@@ -109,6 +109,10 @@ def claimed(
     known = before["weak"] if before else []
     for weakness in [text for text in told["weak"] if text not in known]:
         events.add(tx, now, "bmc.weak", f"{machine.name}: {weakness}", machine=machine.id)
+    for weakness in told["closed"]:
+        events.add(
+            tx, now, "bmc.closed", f"{machine.name}: no more: {weakness}", machine=machine.id
+        )
     offer = bmc_offers.find(tx, machine.id)
     if told["user"] != USER or offer is None or offer.run_id != run.id:
         return

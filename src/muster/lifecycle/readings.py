@@ -62,7 +62,7 @@ def bmc(raw: bytes) -> dict[str, Any]:
     if kind not in BMC_KINDS:
         raise Unreadable(f"kind: {kind[:40]!r} is none of {', '.join(BMC_KINDS)}")
     lines = {name: [str(line)[:_TEXT_LIMIT] for line in _plain_list(told, name)[:200]]
-             for name in ("weak", "changed")}  # fmt: skip
+             for name in ("weak", "closed", "changed")}  # fmt: skip
     numbers = {name: _whole(told, name) for name in ("slot", "channel", "password")}
     words = {name: _word(told, name) for name in ("firmware", "device", "user", "problem")}
     lan = [{key: one[key] for key in ("channel", "address", "mac", "source", "ipv6") if key in one}

@@ -73,10 +73,13 @@ async def learn(parameters: dict[str, Any], _: Known) -> dict[str, str]:
         if server.get("auth") != "trusted":
             extensions = server.get("api_extensions") or []
             given = str(parameters.get("password"))
-            # Before that extension a token went where the password goes.
-            explicit = bool(token) and "explicit_trust_token" in extensions
-            word = "trust_token" if explicit else "password"
-            body = {"type": "client", "name": "muster", word: given}
+            body = {"type": "client", "name": "muster"}
+            if token:
+                body["trust_token"] = given
+            # LXD before that extension takes a token as the password; Incus, which never had the
+            # extension, takes trust_token only. Each ignores the other's word.
+            if not token or "explicit_trust_token" not in extensions:
+                body["password"] = given
             await link.send("POST", "/1.0/certificates", body)
     return {"password": ""}
 
