@@ -38,6 +38,8 @@ def test_a_condition_lists_in_every_form(person: Person) -> None:
     (row,) = csv.DictReader(io.StringIO(person.gets("machines", "state = New", "-o", "csv")))
     assert (row["name"], row["because"]) == (name, 'state is "New"')
     assert "no machine is so" in person.gets("machines", "state = Ready")
+    nothing = ("machines", "state = Ready", "--fields", "name, pool", "-o", "csv")
+    assert person.gets(*nothing) == "name,pool\n"
     assert "did you mean memory" in person.told_no("machines", "memroy > 1GiB")
 
 

@@ -31,6 +31,8 @@ def test_a_person_imports_a_table_checks_it_and_exports_it(person: Person) -> No
     assert person.gets("manifest", "apply", "web-1") == "web-1: web-1 was given it\n"
     assert "R12 U17  web-1  52:54:00:12:36:01" in person.gets("manifest", "show")
     assert "rack: R12" in person.gets("manifest", "show", "web-2")
+    shown = " ".join(person.gets("show", "web-1").split())
+    assert "rack R12 U17 manifest web-1: matching" in shown
     file.write_text(person.gets("manifest", "export").replace("R12", "R13"))
     assert "changed: web-1: rack R12, now R13" in person.gets("manifest", "import", str(file))
     file.write_text("name,mac\nweb-3,x\nweb 4,\n")

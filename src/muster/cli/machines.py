@@ -68,7 +68,7 @@ def machines(
     except ApiError as error:
         fail(str(error))
     if fields:
-        _print_fields(found, output)
+        _print_fields(fields, found, output)
     elif output == "table":
         _print_table(chosen, found, because, filtered=bool(asked.keys() - {"sort"}))
     else:
@@ -84,12 +84,12 @@ def _print_whole(
         print(json_text(found) if output == "json" else yaml_text(found))
 
 
-def _print_fields(found: list[dict[str, Any]], output: str) -> None:
+def _print_fields(fields: str, found: list[dict[str, Any]], output: str) -> None:
     """As the server has them; in a table and in CSV the values of a list apart by spaces."""
     if output in ("json", "yaml"):
         print(json_text(found) if output == "json" else yaml_text(found))
         return
-    head = list(found[0]) if found else []
+    head = list(found[0]) if found else [word.strip() for word in fields.split(",")]
     rows = [[_flat(machine[name]) for name in head] for machine in found]
     if output == "csv":
         print(csv_text(head, rows), end="")

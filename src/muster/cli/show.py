@@ -32,14 +32,15 @@ def show(machine: str, /, *, output: Output = "text") -> None:
         boots = client.get(machine_path(machine, "/boots"), limit=3)
         runs = client.get(machine_path(machine, "/runs"), limit=3)
         switch = client.get(machine_path(machine, "/power"))
+        row = _expected(client, machine)
     except ApiError as error:
         fail(str(error))
     if output == "json":
-        told = {"machine": found, "boots": boots, "runs": runs, "power": switch}
+        told = {"machine": found, "boots": boots, "runs": runs, "power": switch, "expected": row}
         print(json.dumps(told, indent=2))
         return
     console = Console()
-    _print_machine(console, found, switch)
+    _print_machine(console, found, [*_switch_facts(switch), *_row_facts(row)])
     for run in runs[:2]:
         _print_run(console, run)
     # The last boot that did something; a local boot answers in one line and says little.
@@ -69,12 +70,25 @@ def boots(*, limit: int = 10, output: Output = "text") -> None:
         print_boot(console, boot)
 
 
-def _print_machine(console: Console, machine: dict[str, Any], switch: dict[str, Any]) -> None:
+def _expected(client: Client, machine: str) -> dict[str, Any] | None:
+    """The machine's row of the manifest beside its record, or None."""
+    try:
+        found: dict[str, Any] = client.get(machine_path(machine, "/expected"))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
+    return found
+
+
+def _print_machine(
+    console: Console, machine: dict[str, Any], more: Iterable[tuple[str, str]]
+) -> None:
     console.print(
         Text(plain(machine["name"]), style="bold"), "is", state(machine["state"]), end=" "
     )
     console.print(clean(f"({machine['state_reason']})"))
-    for name, value in (*_facts(machine), *_switch_facts(switch)):
+    for name, value in (*_facts(machine), *more):
         if value:
             console.print(Text(f"  {name:<12} "), clean(value), sep="", soft_wrap=True)
 
@@ -110,6 +124,16 @@ def _switch_facts(switch: dict[str, Any]) -> Iterable[tuple[str, str]]:
     health = f"health {switch['health']}" if switch["health"] else ""
     log = f"log: {log_summary(switch['log'])}" if switch["log"] else ""
     yield "BMC", "; ".join(filter(None, (switch["error"], health, log)))
+
+
+def _row_facts(found: dict[str, Any] | None) -> Iterable[tuple[str, str]]:
+    if found is None:
+        return
+    row = found["row"]
+    unit = f" U{row['position']}" if row["position"] is not None else ""
+    yield "rack", f"{row['rack']}{unit}" if row["rack"] else ""
+    wrong = "; ".join(found["mismatches"])
+    yield "manifest", f"{row['key']}: {found['status']}{': ' if wrong else ''}{wrong}"
 
 
 def _print_run(console: Console, run: dict[str, Any]) -> None:
