@@ -110,6 +110,15 @@ nginx.command(
 )
 app.command(nginx)
 
+relay = cyclopts.App(name="relay", help="A cache in a remote rack, built on nginx.")
+for _name, _help in {
+    "snippet": "Print nginx's configuration of a relay.",
+    "dhcp": "Print dnsmasq's configuration of a relay: DHCP passed on, loaders by TFTP.",
+    "run": "Run nginx by it, and with --interface dnsmasq, in the foreground.",
+}.items():
+    relay.command(f"muster.server.relaying:{_name}", name=_name, help=_help)
+app.command(relay)
+
 inventory = cyclopts.App(name="inventory", help="A machine's hardware as an archive, and back.")
 inventory.command(
     "muster.collect.commands:capture",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from muster.boot import dhcp
 from muster.boot.arch import CLIENTS, Client, UefiLoader
 from muster.boot.discover import Asking, Offer
 
@@ -148,17 +149,10 @@ def _colons(number: int) -> str:
 def _dnsmasq(here: Here) -> str:
     lines = [
         "# Into dnsmasq.conf or a file in /etc/dnsmasq.d, beside its dhcp-range.",
-        "dhcp-match=set:ipxe,175",
-        "dhcp-userclass=set:ipxe,iPXE",
-        f"dhcp-boot=tag:ipxe,{here.script}",
-        "dhcp-option=encap:175,176,1b",
+        *dhcp.IPXE,
+        *dhcp.kinds(),
+        *dhcp.boot_lines(here.url, here.uefi, tftp=here.tftp),
     ]
-    for client in served():
-        tag = f"arch{client.number}"
-        lines.append(f"dhcp-match=set:{tag},option:client-arch,{client.number}")
-        if client.by_http:
-            lines.append(f"dhcp-option-force=tag:{tag},tag:!ipxe,60,HTTPClient")
-        lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{here.loader(client)},,{here.tftp}")
     return "\n".join(lines) + "\n"
 
 
