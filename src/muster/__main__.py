@@ -100,6 +100,11 @@ dhcp.command(
     name="snippet",
     help="Print the lines for Kea, ISC, dnsmasq or Windows.",
 )
+dhcp.command(
+    "muster.server.commands:dhcp_kea",
+    name="kea",
+    help="Print the configuration of one of a pair of Kea servers.",
+)
 app.command(dhcp)
 
 nginx = cyclopts.App(name="nginx", help="Boot files at large sites.")
