@@ -164,6 +164,7 @@ def rack(folder: Path) -> Iterator[tuple[Served, Machine]]:
     server = Served(folder / "data", "--config", str(folder / "toml"), *words)
     machine = Machine(between)
     kept = Path(tempfile.mkdtemp(prefix="muster-relay-"))
+    kept.chmod(0o755)
     told = ["--url", RELAY, "--cache", str(kept), "--interface", "down0"]
     words = between.inside(sys.executable, "-m", "muster", "relay", "run", URL, *told)
     with (folder / "relay.log").open("wb") as log:
@@ -173,6 +174,8 @@ def rack(folder: Path) -> Iterator[tuple[Served, Machine]]:
         wait_for(lambda: relay.poll() is not None or (kept / "tftp/grubx64.efi").exists())
         assert relay.poll() is None, (folder / "relay.log").read_text()
         yield server, machine
+        assert "alert" not in (folder / "relay.log").read_text()
+        assert [file for file in (kept / "files").rglob("*") if file.is_file()]
     finally:
         relay.terminate()
         assert relay.wait(10) == 0, (folder / "relay.log").read_text()
@@ -202,6 +205,9 @@ def test_machines_behind_a_relay_are_sent_to_the_relay_and_keep_their_addresses(
             query = "mac=52:54:00:aa:bb:77&uuid=&arch=x86_64&firmware=efi"
             script = machine.run(f"busybox wget -qO- {RELAY}/boot/ipxe?{query}")
             assert set(re.findall(r"http://[0-9.:]+", script)) == {RELAY}
+            kernel = re.search(r"kernel (\S+)", script)
+            assert kernel
+            assert machine.run(f"busybox wget -qO- {kernel[1]}") == "kernel\n" * 100
             # The relay's nginx, the server's timeline: the machine's own address.
             store = Store(f"sqlite:///{server.folder}/muster.db")
             with store.read() as tx:

@@ -23,9 +23,11 @@ from tests.server.running import wait_for
 from tests.server.shelf import stocked
 from tests.server.wire import Wire, free_port, wire
 
+from muster.__main__ import app
 from muster.boot.relay import CALLER, RELAY, CannotRelay, Relay, configuration, dhcp_lines
 from muster.images.library import Library
 from muster.lifecycle.policy import Policy
+from muster.server import relaying
 from muster.server.relaying import Loaders
 from muster.server.relays import Relays, as_known, networks
 from muster.server.settings import BadSettings
@@ -339,3 +341,26 @@ def test_the_headers_mean_nothing_without_relays(
     with Desk(store, library, clock).client as client:
         told = client.get("/boot/start.ipxe", headers={RELAY: "http://evil.example"}).text
     assert "evil.example" not in told
+
+
+def test_a_cache_that_nginx_may_not_enter_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relaying, "_workers", lambda: "www-data www-data")
+    (tmp_path / "cache").mkdir(mode=0o700)
+    words = ["relay", "run", RACK.server, "--url", RACK.url, "--cache", str(tmp_path / "cache")]
+    with pytest.raises(SystemExit) as ended:
+        app(words)
+    assert ended.value.code == 1
+    assert "www-data (nginx) may not enter it: chmod 755" in capsys.readouterr().err
+
+
+def test_what_is_asked_for_is_printed_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app(["relay", "snippet", RACK.server, "--url", RACK.url])
+    assert ended.value.code in (0, None)
+    assert "proxy_cache files;" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        app(["relay", "dhcp", RACK.server, "--url", RACK.url])
+    assert ended.value.code == 1
+    assert "--interface NAME" in capsys.readouterr().err

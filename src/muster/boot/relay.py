@@ -145,7 +145,10 @@ http {{
             keepalive_timeout 0;
             proxy_pass http://muster$uri;
             proxy_set_header Connection "";
+            # One header set here is none inherited.
             proxy_set_header Host $http_host;
+            proxy_set_header {relay} {url};
+            proxy_set_header {caller} $remote_addr;
             proxy_set_header Range $slice_range;
             proxy_cache files;
             proxy_cache_key $uri$slice_range;

@@ -12,6 +12,7 @@ import pwd
 import shutil
 import signal
 import socket
+import stat
 import sys
 import urllib.error
 import urllib.request
@@ -130,6 +131,9 @@ async def _run(flags: Flags, relay: Relay) -> int:
     if program is None:
         raise CannotRelay("nginx is not installed: apt-get install nginx-light")
     relay.folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+    if relay.user and not relay.folder.stat().st_mode & stat.S_IXOTH:
+        who = relay.user.partition(" ")[0]
+        raise CannotRelay(f"--cache {relay.folder}: {who} (nginx) may not enter it: chmod 755")
     file = relay.folder / "nginx.conf"
     file.write_text(text)
     dnsmasq = _dnsmasq(flags, relay) if flags.interface else None
