@@ -173,15 +173,16 @@ def kinds() -> list[str]:
     return [f"dhcp-match=set:arch{c.number},option:client-arch,{c.number}" for c in CLIENTS]
 
 
-def boot_lines(url: str, uefi: UefiLoader, *, tftp: str = "", tag: str = "") -> list[str]:
+def boot_lines(url: str, uefi: UefiLoader, *, tftp: str = "", place: str = "") -> list[str]:
     """What each kind of client starts, in dnsmasq's words; needs IPXE and `kinds`.
 
-    `tftp`: where from, when not from dnsmasq itself; `tag`: machines of this network only.
+    `tftp`: where from, when not from dnsmasq itself; `place`: the tag of a network, for its machines only.
     """
-    here = f"tag:{tag}," if tag else ""
+    here = f"tag:{place}," if place else ""
     lines = [f"dhcp-boot={here}tag:ipxe,{url}/boot/start.ipxe"]
     for client in CLIENTS:
-        of = f"{here}tag:arch{client.number},tag:!ipxe"
+        tag = f"arch{client.number}"
+        of = f"{here}tag:{tag},tag:!ipxe"
         loader = client.first(uefi)
         if not loader:
             continue
@@ -209,8 +210,8 @@ def _own(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:
         lines += _place(f"far{number}", place)
         # Without a relay of ours TFTP is asked of us through the router.
         tftp = _host(place) or segment.ip
-        lines += boot_lines(place.relay or url, uefi, tftp=tftp, tag=f"far{number}")
-    lines += boot_lines(url, uefi, tag="here" if segment.remote else "")
+        lines += boot_lines(place.relay or url, uefi, tftp=tftp, place=f"far{number}")
+    lines += boot_lines(url, uefi, place="here" if segment.remote else "")
     # By the MAC alone: firmware, iPXE and the initrd each name themselves otherwise.
     return [*lines, *(f"dhcp-host={mac},{address}" for mac, address in segment.reserved)]
 
