@@ -176,7 +176,8 @@ def kinds() -> list[str]:
 def boot_lines(url: str, uefi: UefiLoader, *, tftp: str = "", place: str = "") -> list[str]:
     """What each kind of client starts, in dnsmasq's words; needs IPXE and `kinds`.
 
-    `tftp`: where from, when not from dnsmasq itself; `place`: the tag of a network, for its machines only.
+    `tftp`: where from, when not from dnsmasq itself; `place`: the tag of a network, for the
+    machines there only.
     """
     here = f"tag:{place}," if place else ""
     lines = [f"dhcp-boot={here}tag:ipxe,{url}/boot/start.ipxe"]
