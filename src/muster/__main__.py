@@ -100,6 +100,11 @@ dhcp.command(
     name="snippet",
     help="Print the lines for Kea, ISC, dnsmasq or Windows.",
 )
+dhcp.command(
+    "muster.server.commands:dhcp_kea",
+    name="kea",
+    help="Print the configuration of one of a pair of Kea servers.",
+)
 app.command(dhcp)
 
 nginx = cyclopts.App(name="nginx", help="Boot files at large sites.")
@@ -109,6 +114,15 @@ nginx.command(
     help="Print the lines that make nginx serve boot files.",
 )
 app.command(nginx)
+
+relay = cyclopts.App(name="relay", help="A cache in a remote rack, built on nginx.")
+for _name, _help in {
+    "snippet": "Print nginx's configuration of a relay.",
+    "dhcp": "Print dnsmasq's configuration of a relay: DHCP passed on, loaders by TFTP.",
+    "run": "Run nginx by it, and with --interface dnsmasq, in the foreground.",
+}.items():
+    relay.command(f"muster.server.relaying:{_name}", name=_name, help=_help)
+app.command(relay)
 
 inventory = cyclopts.App(name="inventory", help="A machine's hardware as an archive, and back.")
 inventory.command(

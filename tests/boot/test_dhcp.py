@@ -66,11 +66,11 @@ def test_every_client_with_a_loader_is_told_it_and_no_other_client_is() -> None:
 def test_a_router_and_name_servers_are_told_when_there_are_any() -> None:
     full = Segment("srv0", "10.77.0.1/24", router="10.77.0.254", dns=("10.77.0.2", "10.77.0.3"))
     text = dhcp.configuration(full, "own", url=URL, folder=Path("/x"))
-    assert "dhcp-option=option:router,10.77.0.254\n" in text
+    assert "dhcp-option=tag:here,option:router,10.77.0.254\n" in text
     assert "dhcp-option=option:dns-server,10.77.0.2,10.77.0.3\n" in text
     # Without a value dnsmasq sends neither; without the line it would name itself.
     bare = dhcp.configuration(SEGMENT, "own", url=URL, folder=Path("/x"))
-    assert "dhcp-option=option:router\n" in bare
+    assert "dhcp-option=tag:here,option:router\n" in bare
     assert "dhcp-option=option:dns-server\n" in bare
 
 

@@ -7,15 +7,18 @@ from muster.images.library import Library
 from muster.images.manifest import FILE_NAMES, Manifest
 
 
-def stocked(folder: Path) -> Library:
-    """A library whose image in use has every file; each holds its own name, repeated."""
+def stocked(folder: Path, **contents: bytes) -> Library:
+    """A library whose image in use has every file; each holds its own name, repeated,
+
+    or what `contents` gives it.
+    """
     library = Library(folder / "shelf")
     fresh = folder / "fresh"
     files = {}
     for name in FILE_NAMES:
         path = fresh / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(f"{name}\n".encode() * 100)
+        path.write_bytes(contents.get(name, f"{name}\n".encode() * 100))
         files[name] = path
     image = Manifest(
         suite="bookworm",

@@ -68,6 +68,23 @@ def test_doctor_says_what_an_external_server_tells_each_kind_of_machine(tmp_path
 
 @pytest.mark.slow
 @needs_root
+def test_doctor_says_beside_a_proxy_what_firmware_that_boots_by_http_lacks(tmp_path: Path) -> None:
+    here = segment.Here("10.77.0.5", "http://10.77.0.5:8472")
+
+    def ask(lines: str) -> tuple[str, str]:
+        with answering(tmp_path, "dnsmasq", lines):
+            return dhcp("proxy")
+
+    verdict, said = in_own_network(lambda: ask(""))
+    assert verdict == "warning"
+    assert "firmware that boots by HTTP hears no proxy: 10.77.0.1" in said
+    assert "http://10.77.0.5:8472/boot/loader/shimx64.efi" in said
+    well = in_own_network(lambda: ask(snippet("dnsmasq", here)))
+    assert well == ("ok", f"addresses come from 10.77.0.1 ({MAC})")
+
+
+@pytest.mark.slow
+@needs_root
 def test_a_second_server_is_named_by_address_and_hardware_address(tmp_path: Path) -> None:
     def ask() -> dict[str, tuple[str, str]]:
         with (

@@ -9,8 +9,10 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from muster.boot.arch import CLIENTS, UefiLoader
+from muster.machine.identity import usable_mac
 
 TFTP_AT_ONCE = 1000
 
@@ -18,14 +20,30 @@ Mode = Literal["own", "proxy", "external", "none"]
 
 
 @dataclass(frozen=True)
+class Remote:
+    """A network behind a DHCP relay; `relay` is the URL of a `muster relay` there, or ""."""
+
+    first: str
+    last: str
+    network: ipaddress.IPv4Network
+    router: str = ""
+    relay: str = ""
+
+
+@dataclass(frozen=True)
 class Segment:
-    """The network that machines boot on; `address` is ours with its prefix, "10.0.0.1/24"."""
+    """The network that machines boot on; `address` is ours with its prefix, "10.0.0.1/24".
+
+    `reserved`: the address that a MAC always gets, here or in a network of `remote`.
+    """
 
     interface: str
     address: str
     pool: str = ""
     router: str = ""
     dns: tuple[str, ...] = ()
+    remote: tuple[Remote, ...] = ()
+    reserved: tuple[tuple[str, str], ...] = ()
 
     @property
     def network(self) -> ipaddress.IPv4Network:
@@ -63,6 +81,53 @@ def check_pool(segment: Segment) -> None:
         raise BadPool(f"dhcp_pool {first},{last} is no range inside {segment.network}")
 
 
+def remote(text: str) -> Remote:
+    """FIRST-LAST/PREFIX [router ADDRESS] [relay URL]; raises BadPool."""
+    words = text.split()
+    told = dict(zip(words[1::2], words[2::2], strict=False))
+    first, dash, rest = (words[0] if words else "").partition("-")
+    last, slash, prefix = rest.partition("/")
+    if not dash or not slash or len(words) % 2 == 0 or set(told) - {"router", "relay"}:
+        raise BadPool(f"dhcp_remote {text!r}: write FIRST-LAST/PREFIX [router ADDRESS] [relay URL]")
+    try:
+        network = ipaddress.IPv4Network(f"{first}/{prefix}", strict=False)
+        low, high = ipaddress.IPv4Address(first), ipaddress.IPv4Address(last)
+        router = str(ipaddress.IPv4Address(told["router"])) if "router" in told else ""
+        relay = told.get("relay", "").rstrip("/")
+        if relay:
+            ipaddress.IPv4Address(urlsplit(relay).hostname or "")
+    except ValueError as error:
+        raise BadPool(f"dhcp_remote {text!r}: {error}") from error
+    if high not in network or low > high:
+        raise BadPool(f"dhcp_remote {text!r}: {first}-{last} is no range inside {network}")
+    return Remote(first, last, network, router, relay)
+
+
+def reservation(text: str) -> tuple[str, str]:
+    """MAC=ADDRESS; raises BadPool."""
+    mac, _, address = (part.strip() for part in text.partition("="))
+    known = usable_mac(mac)
+    if not known:
+        raise BadPool(f"dhcp_reserved {text!r}: {mac!r} is no MAC address; write MAC=ADDRESS")
+    try:
+        return known, str(ipaddress.IPv4Address(address))
+    except ValueError as error:
+        raise BadPool(f"dhcp_reserved {text!r}: {error}; write MAC=ADDRESS") from error
+
+
+def check_places(segment: Segment) -> None:
+    """Raise BadPool where a reserved address is in no network, or is two machines'."""
+    networks = [segment.network, *(place.network for place in segment.remote)]
+    taken = {segment.ip: "this server"}
+    for mac, address in segment.reserved:
+        if not any(ipaddress.IPv4Address(address) in network for network in networks):
+            known = ", ".join(map(str, networks))
+            raise BadPool(f"dhcp_reserved {mac}={address}: in none of the networks {known}")
+        if address in taken:
+            raise BadPool(f"dhcp_reserved {mac}={address}: {taken[address]} has this address")
+        taken[address] = mac
+
+
 def configuration(
     segment: Segment, mode: Mode, *, url: str, folder: Path, uefi: UefiLoader = "grub"
 ) -> str:
@@ -84,45 +149,87 @@ def configuration(
         "tftp-no-fail",
         # dnsmasq's own limits, 50 and 1000, are for a home: those beyond them hear nothing.
         f"tftp-max={TFTP_AT_ONCE}",
-        "dhcp-match=set:ipxe,175",
-        "dhcp-userclass=set:ipxe,iPXE",
-        f"dhcp-boot=tag:ipxe,{url}/boot/start.ipxe",
-        # iPXE need not wait for a proxyDHCP offer that will not come (ipxe.org/cfg/no-pxedhcp).
-        "dhcp-option=encap:175,176,1b",
+        *IPXE,
     ]
     if mode == "own":
         lines += _own(segment, url, uefi)
     elif mode == "proxy":
+        lines.append(f"dhcp-boot=tag:ipxe,{url}/boot/start.ipxe")
         lines += _proxy(segment, url, uefi)
     # "external": without a range dnsmasq speaks no DHCP, and serves the loaders by TFTP.
     return "\n".join(lines) + "\n"
 
 
-def _own(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:
-    first, last = segment.range()
-    lines = [
-        "dhcp-authoritative",
-        f"dhcp-lease-max={max(1000, segment.network.num_addresses)}",
-        # Not dhcp-sequential-ip: it offers one address to all who ask before the first takes it and
-        # refuses the others, 165 NAKs for 60 machines switched on in a second (Dell's PXE gives up
-        # on one); addresses hashed from MACs gave none, and come back after a lease has ended.
-        f"dhcp-range={first},{last},{segment.network.netmask},1h",
-        f"dhcp-option=option:router{',' if segment.router else ''}{segment.router}",
-        f"dhcp-option=option:dns-server{''.join(',' + server for server in segment.dns)}",
-    ]
+IPXE = (
+    "dhcp-match=set:ipxe,175",
+    "dhcp-userclass=set:ipxe,iPXE",
+    # iPXE need not wait for a proxyDHCP offer that will not come (ipxe.org/cfg/no-pxedhcp).
+    "dhcp-option=encap:175,176,1b",
+)
+
+
+def kinds() -> list[str]:
+    """dnsmasq's tags for the kinds of clients."""
+    return [f"dhcp-match=set:arch{c.number},option:client-arch,{c.number}" for c in CLIENTS]
+
+
+def boot_lines(url: str, uefi: UefiLoader, *, tftp: str = "", place: str = "") -> list[str]:
+    """What each kind of client starts, in dnsmasq's words; needs IPXE and `kinds`.
+
+    `tftp`: where from, when not from dnsmasq itself; `place`: the tag of a network, for the
+    machines there only.
+    """
+    here = f"tag:{place}," if place else ""
+    lines = [f"dhcp-boot={here}tag:ipxe,{url}/boot/start.ipxe"]
     for client in CLIENTS:
         tag = f"arch{client.number}"
-        lines.append(f"dhcp-match=set:{tag},option:client-arch,{client.number}")
+        of = f"{here}tag:{tag},tag:!ipxe"
         loader = client.first(uefi)
         if not loader:
             continue
         if client.by_http:
             # UEFI HTTP clients take an offer only when option 60 comes back (UEFI 2.10, 24.7.3).
-            lines.append(f"dhcp-option-force=tag:{tag},tag:!ipxe,60,HTTPClient")
-            lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{url}/boot/loader/{loader}")
+            lines.append(f"dhcp-option-force={of},60,HTTPClient")
+            lines.append(f"dhcp-boot={of},{url}/boot/loader/{loader}")
         else:
-            lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{loader}")
+            lines.append(f"dhcp-boot={of},{loader}{f',,{tftp}' if tftp else ''}")
     return lines
+
+
+def _own(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:
+    first, last = segment.range()
+    here = Remote(first, last, segment.network, segment.router)
+    size = sum(place.network.num_addresses for place in (here, *segment.remote))
+    lines = [
+        "dhcp-authoritative",
+        f"dhcp-lease-max={max(1000, size)}",
+        f"dhcp-option=option:dns-server{''.join(',' + server for server in segment.dns)}",
+        *kinds(),
+        *_place("here", here),
+    ]
+    for number, place in enumerate(segment.remote, 1):
+        lines += _place(f"far{number}", place)
+        # Without a relay of ours TFTP is asked of us through the router.
+        tftp = _host(place) or segment.ip
+        lines += boot_lines(place.relay or url, uefi, tftp=tftp, place=f"far{number}")
+    lines += boot_lines(url, uefi, place="here" if segment.remote else "")
+    # By the MAC alone: firmware, iPXE and the initrd each name themselves otherwise.
+    return [*lines, *(f"dhcp-host={mac},{address}" for mac, address in segment.reserved)]
+
+
+def _place(tag: str, place: Remote) -> list[str]:
+    # Not dhcp-sequential-ip: it offers one address to all who ask before the first takes it and
+    # refuses the others, 165 NAKs for 60 machines switched on in a second (Dell's PXE gives up
+    # on one); addresses hashed from MACs gave none, and come back after a lease has ended.
+    told = f",{place.router}" if place.router else ""
+    return [
+        f"dhcp-range=set:{tag},{place.first},{place.last},{place.network.netmask},1h",
+        f"dhcp-option=tag:{tag},option:router{told}",
+    ]
+
+
+def _host(place: Remote) -> str:
+    return urlsplit(place.relay).hostname or ""
 
 
 def _proxy(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:

@@ -28,6 +28,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RANGE = re.compile(r"bytes (\d+)-\d+/\d+")
 ZERO_COPY = "http.response.zerocopysend"
 """The ASGI extension by which the kernel sends a file; the real server has it."""
+THROUGH = "muster.relay"
+"""In the scope of a request that came through a relay: where machines reach that."""
 
 
 class BootFile(FileResponse):
@@ -104,7 +106,8 @@ async def boot_file(scope: Scope, receive: Receive, send: Send) -> None:
         await _tell(scope, f"{name} broken off: {error.strerror or error}", failed=True)
         return
     if response.status_code in (200, 206):
-        await _tell(scope, f"{name} fetched")
+        relay = scope.get(THROUGH, "")
+        await _tell(scope, f"{name} asked of the relay {relay}" if relay else f"{name} fetched")
 
 
 @asgi("/loader", is_mount=True, copy_scope=True)
@@ -163,7 +166,8 @@ def _respond(scope: HTTPScope, path: Path | None, *, etag: str, name: str, keep:
 async def _tell(scope: HTTPScope, detail: str, *, failed: bool = False) -> None:
     """A line for the timeline of the boot that the loader named."""
     boot = parse_qs(scope["query_string"].decode("latin-1")).get("boot", [""])[0]
-    if boot.isalnum() and scope["method"] == "GET":
+    # A relay sends the bytes itself and tells with HEAD.
+    if boot.isalnum() and (scope["method"] == "GET" or scope.get(THROUGH)):
         store: Store = scope["litestar_app"].state.store
         told = partial(timeline.file_fetched, boot_id=boot[:32], detail=detail, failed=failed)
         await asyncio.to_thread(told, store, datetime.now(UTC))

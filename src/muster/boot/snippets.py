@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from muster.boot import dhcp
 from muster.boot.arch import CLIENTS, Client, UefiLoader
 from muster.boot.discover import Asking, Offer
 
@@ -87,11 +88,17 @@ def _name(client: Client) -> str:
     return f"muster-{client.number:05d}"
 
 
-def _kea(here: Here) -> str:
+def kea_members(here: Here, *, where: str = "", suffix: str = "") -> dict[str, Any]:
+    """Kea's option-def and client-classes.
+
+    `where`: a condition of Kea's that a machine must also meet; `suffix` then tells names apart.
+    """
+    also = f"{where} and " if where else ""
+    ipxe = f"muster-ipxe{suffix}"
     classes: list[dict[str, Any]] = [
         {
-            "name": "muster-ipxe",
-            "test": "option[175].exists or substring(option[77].hex,0,4) == 'iPXE'",
+            "name": ipxe,
+            "test": f"{also}(option[175].exists or substring(option[77].hex,0,4) == 'iPXE')",
             "boot-file-name": here.script,
             "option-data": [{"name": "ipxe", "data": "B00101", "csv-format": False}],
         }
@@ -99,8 +106,8 @@ def _kea(here: Here) -> str:
     for client in served():
         test = f"substring(option[93].hex,0,2) == 0x{client.number:04X}"
         entry: dict[str, Any] = {
-            "name": _name(client),
-            "test": f"not member('muster-ipxe') and {test}",
+            "name": f"{_name(client)}{suffix}",
+            "test": f"{also}not member('{ipxe}') and {test}",
             "next-server": here.tftp,
             "boot-file-name": here.loader(client),
         }
@@ -110,8 +117,11 @@ def _kea(here: Here) -> str:
             ]
         classes.append(entry)
     definition = {"name": "ipxe", "code": 175, "space": "dhcp4", "type": "binary"}
-    members = {"option-def": [definition], "client-classes": classes}
-    body = json.dumps(members, indent=2)[2:-2]
+    return {"option-def": [definition], "client-classes": classes}
+
+
+def _kea(here: Here) -> str:
+    body = json.dumps(kea_members(here), indent=2)[2:-2]
     return (
         '// Into "Dhcp4": { ... } of kea-dhcp4.conf; where it has option-def or client-classes,'
         f" add to those.\n{body}\n"
@@ -148,17 +158,10 @@ def _colons(number: int) -> str:
 def _dnsmasq(here: Here) -> str:
     lines = [
         "# Into dnsmasq.conf or a file in /etc/dnsmasq.d, beside its dhcp-range.",
-        "dhcp-match=set:ipxe,175",
-        "dhcp-userclass=set:ipxe,iPXE",
-        f"dhcp-boot=tag:ipxe,{here.script}",
-        "dhcp-option=encap:175,176,1b",
+        *dhcp.IPXE,
+        *dhcp.kinds(),
+        *dhcp.boot_lines(here.url, here.uefi, tftp=here.tftp),
     ]
-    for client in served():
-        tag = f"arch{client.number}"
-        lines.append(f"dhcp-match=set:{tag},option:client-arch,{client.number}")
-        if client.by_http:
-            lines.append(f"dhcp-option-force=tag:{tag},tag:!ipxe,60,HTTPClient")
-        lines.append(f"dhcp-boot=tag:{tag},tag:!ipxe,{here.loader(client)},,{here.tftp}")
     return "\n".join(lines) + "\n"
 
 

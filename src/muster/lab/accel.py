@@ -51,7 +51,8 @@ async def _major_version() -> int:
     except FileNotFoundError:
         return 0
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), PROBE_LIMIT_S)
+        async with asyncio.timeout(PROBE_LIMIT_S):
+            output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         output, _ = await process.communicate()
@@ -84,7 +85,8 @@ async def runs_guests(accel: str, *, limit_s: float) -> bool:
     )
     assert process.stdout is not None
     try:
-        return await asyncio.wait_for(_speaks(process.stdout), limit_s)
+        async with asyncio.timeout(limit_s):
+            return await _speaks(process.stdout)
     except TimeoutError:
         return False
     finally:

@@ -137,7 +137,8 @@ class Chassis:
         if status not in self._is:
             raise Conflict(f"no status {status!r}: wait for running or stopped")
         try:
-            await asyncio.wait_for(self._is[status].wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await self._is[status].wait()
         except TimeoutError:
             raise TimedOut(
                 f"{self.machine.name} was not {status} within {within_s:.0f} s: {self._reason}"

@@ -66,7 +66,8 @@ class Child:
         if self.code is None:
             self._popen.terminate()
         try:
-            return await asyncio.wait_for(self.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                return await self.wait()
         except TimeoutError:
             self._popen.kill()
             return await self.wait()

@@ -30,7 +30,8 @@ class Qmp:
         reader, writer = await asyncio.open_unix_connection(sock=end)
         qmp = cls(reader, writer, on_event)
         try:
-            greeting = await asyncio.wait_for(reader.readline(), limit_s)
+            async with asyncio.timeout(limit_s):
+                greeting = await reader.readline()
         except TimeoutError:
             greeting = b""
         if not greeting:
@@ -49,7 +50,8 @@ class Qmp:
         try:
             self._writer.write(line.encode() + b"\n")
             await self._writer.drain()
-            return await asyncio.wait_for(answer, COMMAND_LIMIT_S)
+            async with asyncio.timeout(COMMAND_LIMIT_S):
+                return await answer
         except (OSError, TimeoutError) as error:
             raise PowerFailed(f"QEMU does not answer {verb}: {error!r}") from error
         finally:

@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import Scope
 
 import muster.api.app
 import muster.boot.http
@@ -25,6 +26,7 @@ from muster.lifecycle.broadcast import Broadcaster
 from muster.lifecycle.keyring import Keyring
 from muster.lifecycle.policy import Policy
 from muster.metadata.valve import Gate
+from muster.server.relays import as_known
 from muster.store.engine import Store
 
 Clock = Callable[[], datetime]
@@ -60,13 +62,7 @@ def application(
             health.healthz,
             health.metrics,
         ],
-        dependencies={
-            "store": Provide(lambda: store, sync_to_thread=False),
-            "policy": Provide(lambda: policy, sync_to_thread=False),
-            "library": Provide(lambda: library, sync_to_thread=False),
-            "keyring": Provide(lambda: keyring, sync_to_thread=False),
-            "now": Provide(clock, sync_to_thread=False),
-        },
+        dependencies=_arguments(store, policy, library, keyring, clock),
         exception_handlers=muster.api.app.ERRORS,
         before_request=intake.check,
         state=_state(store, policy, library, keyring, broadcaster := Broadcaster(store)),
@@ -89,6 +85,23 @@ def application(
         pdb_on_exception=False,
         debug=False,
     )
+
+
+def _arguments(
+    store: Store, policy: Policy, library: Library, keyring: Keyring, clock: Clock
+) -> dict[str, Provide]:
+    """What handlers ask for by name; the policy is told as the request's machine must know it."""
+
+    def policy_for(scope: Scope) -> Policy:
+        return as_known(policy, scope)
+
+    return {
+        "store": Provide(lambda: store, sync_to_thread=False),
+        "policy": Provide(policy_for, sync_to_thread=False),
+        "library": Provide(lambda: library, sync_to_thread=False),
+        "keyring": Provide(lambda: keyring, sync_to_thread=False),
+        "now": Provide(clock, sync_to_thread=False),
+    }
 
 
 def _state(

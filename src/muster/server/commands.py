@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from muster.boot import nginx
+from muster.boot import kea, nginx
 from muster.boot.snippets import Kind, snippet
 from muster.lifecycle import switches
 from muster.lifecycle.keyring import KeyringError
@@ -127,6 +127,33 @@ def dhcp_snippet(kind: Kind, /, *, flags: Flags | None = None) -> int:
         print(snippet(kind, segment.here(resolved.settings)), end="")
     except BadSettings as error:
         print(f"muster dhcp snippet: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def dhcp_kea(*, primary: str, standby: str, this: str, flags: Flags | None = None) -> int:
+    """Print kea-dhcp4.conf of one of a pair, with pools and addresses as the settings say.
+
+    Parameters
+    ----------
+    primary
+        IPv4 address of the Kea that answers.
+    standby
+        IPv4 address of the Kea that takes over.
+    this
+        Which of the two the configuration is for.
+    """
+    resolved = _resolve(flags)
+    if resolved is None:
+        return 2
+    chosen = resolved.settings
+    try:
+        if not chosen.interface:
+            raise kea.NoPair("on which network interface? --interface NAME")
+        pair = kea.Pair(primary, standby, this)
+        print(kea.configuration(segment.find(chosen), segment.here(chosen), pair), end="")
+    except (BadSettings, kea.NoPair) as error:
+        print(f"muster dhcp kea: {error}", file=sys.stderr)
         return 1
     return 0
 

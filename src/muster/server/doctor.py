@@ -113,7 +113,20 @@ def _dhcp(settings: Settings) -> Finding | None:
         return _wrong("no DHCP server answers: machines get no address; use --dhcp own")
     if settings.dhcp == "proxy" and len(others) > 1:
         return _wrong(f"{_SECOND}: {named}")
+    if settings.dhcp == "proxy":
+        return _beside_proxy(settings, others[0])
     return _ok(f"addresses come from {named}" if others else "no DHCP server answers here")
+
+
+def _beside_proxy(settings: Settings, site: Offer) -> Finding:
+    """UEFI HTTP clients take no proxyDHCP answer from dnsmasq: the site's server must tell them."""
+    wanted = next(w for w in expectations(segment.here(settings)) if w.vendor)
+    heard = discover.offers(settings.interface, wanted.asking)
+    told = f"addresses come from {site.named}"
+    if heard and not any(map(wanted.problem, heard)):
+        return _ok(told)
+    remedy = f"{site.named} must send them to {wanted.file} (its lines: muster dhcp snippet)"
+    return Finding("", "warning", f"{told}; firmware that boots by HTTP hears no proxy: {remedy}")
 
 
 def _external(settings: Settings, others: list[Offer]) -> Finding:

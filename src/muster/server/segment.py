@@ -6,7 +6,7 @@ import json
 import subprocess
 from urllib.parse import urlsplit
 
-from muster.boot import discover
+from muster.boot import dhcp, discover
 from muster.boot.arch import UefiLoader
 from muster.boot.dhcp import BadPool, Segment, check_pool
 from muster.boot.discover import Offer
@@ -30,15 +30,18 @@ def find(settings: Settings) -> Segment:
         raise BadSettings(
             f"interface {name!r} has no IPv4 address: ip addr add ADDRESS/PREFIX dev {name}"
         )
-    segment = Segment(
-        interface=name,
-        address=f"{usable[0]['local']}/{usable[0]['prefixlen']}",
-        pool=settings.dhcp_pool,
-        router=settings.dhcp_router,
-        dns=tuple(settings.dhcp_dns),
-    )
     try:
+        segment = Segment(
+            interface=name,
+            address=f"{usable[0]['local']}/{usable[0]['prefixlen']}",
+            pool=settings.dhcp_pool,
+            router=settings.dhcp_router,
+            dns=tuple(settings.dhcp_dns),
+            remote=tuple(map(dhcp.remote, settings.dhcp_remote)),
+            reserved=tuple(map(dhcp.reservation, settings.dhcp_reserved)),
+        )
         check_pool(segment)
+        dhcp.check_places(segment)
     except BadPool as error:
         raise BadSettings(str(error)) from error
     return segment

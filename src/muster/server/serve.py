@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 import uvloop
 from litestar import Litestar
+from litestar.types import ASGIApp
 
 from muster.boot import dhcp
 from muster.boot.dhcplog import Asked, Loader, Reader
@@ -39,6 +40,7 @@ from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.headers import Protocol
 from muster.server.loaders import Loaders
+from muster.server.relays import Relays, networks
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
 from muster.server.situation import Situation
 from muster.server.sockets import CannotStart
@@ -156,6 +158,7 @@ def open_keyring(settings: Settings, store: Store) -> Keyring:
 
 async def _serve(settings: Settings) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(24, "request"))
+    believed = networks(settings.relays)
     listening = [*sockets.inherited(), sockets.listen(settings.listen)]
     sockets.raise_open_files()
     store = open_store(settings)
@@ -193,7 +196,8 @@ async def _serve(settings: Settings) -> None:
     _furnish(app, settings)
     log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
     try:
-        await _Server(_config(app), app.state.broadcaster.close).serve(sockets=listening)
+        served = Relays(app, believed)
+        await _Server(_config(served), app.state.broadcaster.close).serve(sockets=listening)
     finally:
         if dnsmasq:
             await dnsmasq.stop()
@@ -227,7 +231,7 @@ def _furnish(app: Litestar, settings: Settings) -> None:
         log.warning("the pages have no style: run 'make setup'", missing=absent)
 
 
-def _config(app: Litestar) -> uvicorn.Config:
+def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,

@@ -58,6 +58,7 @@ class Settings:
     url: str = _setting("", "the server as machines reach it; default: the interface's address")
     files_url: str = _setting("", "where machines fetch boot files, when not from the server")
     metadata_url: str = _setting("", "where machines fetch their seed, when not from the server")
+    relays: list[str] = _setting([], "addresses of relays (muster relay), whose word is taken")
     interface: str = _setting("", "network interface on which machines boot")
     dhcp: str = _setting(
         "none", "own: give addresses; proxy: beside another DHCP; external: only TFTP; none"
@@ -68,6 +69,10 @@ class Settings:
     dhcp_pool: str = _setting("", "FIRST,LAST address; default: upper half of the network")
     dhcp_router: str = _setting("", "router that machines are told; default: none")
     dhcp_dns: list[str] = _setting([], "name servers that machines are told")
+    dhcp_remote: list[str] = _setting(
+        [], "networks behind DHCP relays: FIRST-LAST/PREFIX [router ADDRESS] [relay URL]"
+    )
+    dhcp_reserved: list[str] = _setting([], "addresses kept for machines: MAC=ADDRESS")
     first_password_file: str = _setting("", "file with the first admin's password; default: made")
     enlist: str = _setting("accept", "unknown machines: accept, hold (a person says yes), deny")
     manifest: str = _setting(
