@@ -23,6 +23,14 @@ def neighbour(number: int) -> dict[str, bytes]:
     return {"99-maas-01-capture-lldp": LLDP % (b"eth0", number, number)}
 
 
+MANIFEST = """name,mac,rack,u,cables,pool,comment
+db-1,52:54:00:00:00:01,R7,17,eth0=leaf-1:Ethernet1,,first of its row
+db-2,52:54:00:00:00:02,R7,18-19,eth0=leaf-1:Ethernet7,big,
+db-4,52:54:00:00:00:04,R7,40,eth0=leaf-1:Ethernet4; eth1=leaf-2:Ethernet4,,
+db-5,52:54:00:00:00:05,R8,,,,
+"""
+
+
 def degraded(body: dict[str, Any]) -> None:
     function = body["extra"]["pcie"]["functions"][0]
     function["degraded"] = "x8 of x16"
@@ -62,6 +70,7 @@ def rack(home: House) -> dict[str, str]:
     definition = {"kind": "expression", "definition": "cpu.sockets = 2"}
     home.ask("PUT", "/tags/two-sockets", json=definition)
     home.ask("PATCH", f"/machines/{ids['m1']}", json={"pool": "lab"})
+    assert home.ask("POST", "/manifest/import", json={"text": MANIFEST}).json()["stored"]
     unreachable = Host("h1", "lxd1", "lxd", {"power_address": "127.0.0.1:1"}, "", {}, "",
                        None, None, utc_now(), utc_now())  # fmt: skip
     with home.store.write() as tx:
@@ -84,6 +93,9 @@ PAGES = {
     "clashes": "/clashes",
     "clash": "/clashes/{clash}",
     "topology": "/topology",
+    "racks": "/topology/racks",
+    "rack-cables": "/topology?rack=R7",
+    "manifest": "/topology/manifest",
     "rules": "/rules",
     "rule": "/rules/degraded",
     "rule-edit": "/rules/degraded/edit",
@@ -132,7 +144,7 @@ def test_a_page_is_accessible_and_quiet(
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390, f"{name} is {wide} wide on a phone"
     assert serious(page) == []
-    if name in ("arrivals", "machine"):
+    if name in ("arrivals", "machines", "machine", "topology", "racks"):
         page.screenshot(path=f"docs/screens/{name}-phone.png", animations="disabled")
     page.close()
     signed_in.check()

@@ -17,6 +17,7 @@ from muster.store import (
     findings,
     goals,
     machines,
+    manifest,
     notes,
     power_states,
     runs,
@@ -78,6 +79,7 @@ def show(
             "notes": notes.of_machine(tx, machine.id, limit=50),
             "goal": goals.find(tx, machine.id),
             "power": power_states.find(tx, machine.id),
+            "listed": manifest.any_row(tx),
             "events": events.some(tx, machine=machine.id, limit=30)[::-1],
         }
     neighbours = {one["interface"]: one for item in found if item.name == "lldp"
