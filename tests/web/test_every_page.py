@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from rackserver import rackserver
 from tests.web.browsing import Watched, serious, shoot
 from tests.web.house import House, altered, utc_now
 
-from muster.store import hosts
+from muster.lifecycle import bmclogs
+from muster.store import findings, hosts, machines, power_states
 from muster.store.hosts import Host
+from muster.store.power_states import PowerState
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +24,14 @@ LLDP = b"""<lldp><interface name="%s" via="LLDP"><chassis><id type="mac">00:11:2
 
 def neighbour(number: int) -> dict[str, bytes]:
     return {"99-maas-01-capture-lldp": LLDP % (b"eth0", number, number)}
+
+
+MANIFEST = """name,mac,rack,u,cables,pool,comment
+db-1,52:54:00:00:00:01,R7,17,eth0=leaf-1:Ethernet1,,first of its row
+db-2,52:54:00:00:00:02,R7,18-19,eth0=leaf-1:Ethernet7,big,
+db-4,52:54:00:00:00:04,R7,40,eth0=leaf-1:Ethernet4; eth1=leaf-2:Ethernet4,,
+db-5,52:54:00:00:00:05,R8,,,,
+"""
 
 
 def degraded(body: dict[str, Any]) -> None:
@@ -37,6 +48,7 @@ def rack(home: House) -> dict[str, str]:
         mac, uuid = f"52:54:00:00:00:0{number}", f"5b7a2f3e-11d4-4c0e-9a77-3f2d8c1b0a0{number}"
         own = altered(document, degraded) if number == 2 else document
         ids[f"m{number}"] = home.surveyed(own, mac=mac, uuid=uuid, outputs=neighbour(number))
+    with_bmcs(home, ids)
     home.ask("POST", f"/machines/{ids['m1']}/commission", json={})
 
     def less(body: dict[str, Any]) -> None:
@@ -62,6 +74,7 @@ def rack(home: House) -> dict[str, str]:
     definition = {"kind": "expression", "definition": "cpu.sockets = 2"}
     home.ask("PUT", "/tags/two-sockets", json=definition)
     home.ask("PATCH", f"/machines/{ids['m1']}", json={"pool": "lab"})
+    assert home.ask("POST", "/manifest/import", json={"text": MANIFEST}).json()["stored"]
     unreachable = Host("h1", "lxd1", "lxd", {"power_address": "127.0.0.1:1"}, "", {}, "",
                        None, None, utc_now(), utc_now())  # fmt: skip
     with home.store.write() as tx:
@@ -72,6 +85,28 @@ def rack(home: House) -> dict[str, str]:
     return ids | {"run": str(run["id"]), "result": str(survey["id"]), "clash": clash}
 
 
+def with_bmcs(home: House, ids: dict[str, str]) -> None:
+    """They are of a model; two have BMCs, one of which does not answer."""
+    now = utc_now()
+    later = now + timedelta(hours=1)
+    critical = {"at": "2026-05-01T03:12:44Z", "severity": "Critical",
+                "message": "PSU 2: power input lost"}  # fmt: skip
+    seen = [("m2", "on", "Warning", ""), ("m3", "unknown", "", "10.0.9.3: connection refused")]
+    with home.store.write() as tx:
+        for name in ("m1", "m2", "m3"):
+            machine = machines.find(tx, ids[name]).id
+            machines.update(tx, machine, vendor="ACME", product="Rack9000")
+        for name, state, health, error in seen:
+            machine = machines.find(tx, ids[name]).id
+            address = {"power_address": f"10.0.9.{name[1]}"}
+            machines.update(tx, machine, power_driver="redfish", power_parameters=address)
+            power_states.enrol(tx, now=later)
+            told = PowerState(machine, state, health, now, now, bool(error), error, later)
+            power_states.save(tx, [told])
+            log = {"entries": 212, "full_percent": 41, "newest_critical": critical, "error": error}
+            findings.put(tx, machine, bmclogs.FINDING, log, result=0, now=now)
+
+
 PAGES = {
     "arrivals": "/",
     "machines": "/machines",
@@ -80,10 +115,13 @@ PAGES = {
     "run": "/runs/{run}",
     "log": "/results/{result}",
     "raw": "/machines/{m1}/raw",
-    "machine-power": "/machines/{m1}/power",
+    "machine-power": "/machines/{m2}/power",
     "clashes": "/clashes",
     "clash": "/clashes/{clash}",
     "topology": "/topology",
+    "racks": "/topology/racks",
+    "rack-cables": "/topology?rack=R7",
+    "manifest": "/topology/manifest",
     "rules": "/rules",
     "rule": "/rules/degraded",
     "rule-edit": "/rules/degraded/edit",
@@ -132,7 +170,7 @@ def test_a_page_is_accessible_and_quiet(
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390, f"{name} is {wide} wide on a phone"
     assert serious(page) == []
-    if name in ("arrivals", "machine"):
+    if name in ("arrivals", "machines", "machine", "topology", "racks"):
         page.screenshot(path=f"docs/screens/{name}-phone.png", animations="disabled")
     page.close()
     signed_in.check()

@@ -155,6 +155,7 @@ POSTS = (
     ("/scripts/-/try", {"name": "50-maas-01-commissioning"}),
     ("/scripts/-/try/x", {}),
     ("/tags", {"name": "t", "definition": "tpm"}),
+    ("/topology/manifest/rows", {"do": "apply", "key": "m", "sure": "yes"}),
     ("/machines/{machine}/notes", {"text": "t"}),
     ("/power/scan", {"ranges": "127.0.0.1"}),
     ("/power/hosts", {"name": "h", "address": "127.0.0.1:1", "token": "t"}),

@@ -23,6 +23,9 @@ SAME = {
         "POST /machines/{reference}/notes", "DELETE /notes/{note}", "machine"),
     "/results/{number}/suppress": ("POST /results/{result}/suppress", "suppress"),
     "/clashes/{number}": ("POST /clashes/{clash}/decide", "POST /clashes/{clash}/undo", "clash"),
+    "/topology/manifest": ("POST /manifest/import", "manifest"),
+    "/topology/manifest/rows": (
+        "POST /manifest/apply", "DELETE /manifest/rows/{key}", "manifest"),
     "/views": ("PUT /views/{view}", "DELETE /views/{view}", "view"),
     "/tags": ("PUT /tags/{tag}", "DELETE /tags/{tag}", "tag"),
     "/rules": ("PUT /rules/{rule}", "rule"),

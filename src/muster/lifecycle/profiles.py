@@ -115,6 +115,16 @@ def of_machine(tx: Tx, name: str, machine: Machine) -> list[str]:
     return [one.sentence for one in found]
 
 
+def of_every(tx: Tx, machine: Machine, document: Document) -> dict[str, list[str]]:
+    """One machine's deviations from each profile that is for it, by the profile's name."""
+    return {
+        row.name: [one.sentence for one in expected.deviations(row.expected, document)]
+        for row in profiles.some(tx)
+        for _, fits in _fitting(tx, row.condition, [machine])
+        if fits
+    }
+
+
 def _held(tx: Tx, row: ProfileRow, machine: Machine) -> Held:
     try:
         document = _document(tx, machine)

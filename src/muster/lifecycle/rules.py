@@ -208,4 +208,6 @@ def _told(actions: Actions) -> str:
     given = {name: value for name, value in asdict(actions).items() if value}
     if not actions.commission:
         given.pop("tests", None)
-    return ", ".join(f"{name} {value}" for name, value in given.items())
+    words = {name: " ".join(value) if isinstance(value, tuple) else value
+             for name, value in given.items()}  # fmt: skip
+    return ", ".join(name if value is True else f"{name} {value}" for name, value in words.items())

@@ -22,7 +22,7 @@ class Neighbour:
 
     def at(self, cable: Cable) -> bool:
         """Whether the cable leads there, by whatever name people write."""
-        return _switch(cable.switch) in self.switches and (
+        return switch_key(cable.switch) in self.switches and (
             not cable.port or port_key(cable.port) in self.ports
         )
 
@@ -65,7 +65,7 @@ def neighbour(heard: Mapping[str, Any]) -> Neighbour:
     ports = [heard.get("port_id"), heard.get("port")]
     texts = [line(text) for text in named if isinstance(text, str) and text]
     at = [line(text) for text in ports if isinstance(text, str) and text]
-    switches = {_switch(text) for text in texts} | {text.casefold() for text in texts}
+    switches = {switch_key(text) for text in texts} | {text.casefold() for text in texts}
     return Neighbour(
         line(str(heard.get("interface", ""))),
         next(iter(texts), ""),
@@ -83,8 +83,8 @@ _SHORT = {
 }  # fmt: skip
 
 
-def _switch(text: str) -> str:
-    """Without its domain, unless it is an address or a MAC."""
+def switch_key(text: str) -> str:
+    """A switch's name without its domain, unless it is an address or a MAC."""
     folded = text.strip().casefold()
     if re.fullmatch(r"[\d.]+", folded) or ":" in folded:
         return folded
@@ -146,7 +146,7 @@ def _seen(cable: Cable, cables: list[Cable], wired: Wired) -> Neighbour | None:
         elsewhere = [n for n in wired.neighbours if n.at(cable)]
         return next(iter(here), next(iter(elsewhere), None))
     free = [n for n in here if not any(n.at(other) for other in cables if other != cable)]
-    same = [n for n in free if _switch(cable.switch) in n.switches]
+    same = [n for n in free if switch_key(cable.switch) in n.switches]
     return next(iter(same), next(iter(free), None))
 
 

@@ -65,3 +65,10 @@ def of_all(tx: Tx, name: str, *, limit: int) -> dict[str, Any]:
     query = sa.select(findings.c.machine_id, findings.c.body).where(findings.c.name == name)
     rows = tx.execute(query.order_by(findings.c.machine_id).limit(limit))
     return {row.machine_id: row.body for row in rows}
+
+
+def bodies(tx: Tx, ids: Sequence[str], name: str) -> dict[str, Any]:
+    """One kind of finding of these machines; without those that have none."""
+    query = sa.select(findings.c.machine_id, findings.c.body).where(findings.c.name == name)
+    rows = tx.execute(query.where(findings.c.machine_id.in_(ids)))
+    return {row.machine_id: row.body for row in rows}

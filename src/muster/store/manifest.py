@@ -35,6 +35,11 @@ def every(tx: Tx) -> list[Row]:
     return sorted(found, key=lambda row: (row.rack, row.position or 0, row.key))
 
 
+def any_row(tx: Tx) -> bool:
+    """Whether there is a manifest at all."""
+    return tx.execute(sa.select(expected_machines.c.key).limit(1)).first() is not None
+
+
 def find(tx: Tx, key: str) -> Kept:
     """By its key; raises Missing."""
     query = sa.select(expected_machines).where(expected_machines.c.key == key)

@@ -8,8 +8,10 @@ from litestar.params import Parameter
 
 from muster.images.errors import ManifestError
 from muster.images.library import Library
-from muster.store import events, machines, power_states
+from muster.lifecycle import bmclogs
+from muster.store import events, findings, machines, power_states
 from muster.store.engine import Store
+from muster.web import assurance
 from muster.web.page import page
 from muster.web.session import AnyRequest, Looking
 
@@ -41,8 +43,10 @@ def power(request: AnyRequest, store: Store, looking: Looking) -> Response[Any]:
     with store.read() as tx:
         found = power_states.overview(tx, limit=SHOWN)
         counted = power_states.count(tx)
+        known = findings.bodies(tx, [row.id for row in found], bmclogs.FINDING)
     part = "power_rows.html" if request.headers.get("hx-request") else "power.html"
-    return page(request, part, looking, rows=found, counted=counted)
+    return page(request, part, looking, rows=found, counted=counted,
+                logs={row.id: assurance.bmc_log(known.get(row.id)) for row in found})  # fmt: skip
 
 
 @get("/images", sync_to_thread=True)

@@ -2,13 +2,13 @@
 """One machine: what it is, how sure we are, what is in it, what changed, what it did."""
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Response, get
 from litestar.params import Parameter
 
+from muster.lifecycle import bmclogs
 from muster.lifecycle.keyring import Keyring
 from muster.machine.differences import Change, compare
 from muster.store import (
@@ -17,6 +17,7 @@ from muster.store import (
     findings,
     goals,
     machines,
+    manifest,
     notes,
     power_states,
     runs,
@@ -24,9 +25,8 @@ from muster.store import (
     versions,
 )
 from muster.store.engine import Missing, Store, Tx
-from muster.store.machines import Machine
 from muster.store.versions import Version
-from muster.web import arrivals, diagram
+from muster.web import arrivals, assurance, diagram
 from muster.web.page import page
 from muster.web.session import AnyRequest, Looking
 from muster.wire.resources import BadDocument, Document, read_sections
@@ -35,25 +35,6 @@ Reference = Annotated[str, Parameter(max_length=63)]
 PATH = "/machines/{reference:str}"
 RAW_LIMIT = 512 * 1024
 """Bytes of the raw document in the page; the whole is one click away."""
-
-
-@dataclass(frozen=True)
-class Assurance:
-    """How sure we are who this is; `level` from 0, `why` for people."""
-
-    level: int
-    name: str
-    why: str
-
-
-def assurance(machine: Machine, document: Document | None) -> Assurance:
-    """The highest level that the evidence reaches."""
-    if document and document.extra and document.extra.tpm.ek_sha256:
-        why = "a TPM was seen; its key is not yet held against the one of the first boot"
-        return Assurance(1, "UUID, TPM seen", why)
-    if machine.uuid:
-        return Assurance(1, "UUID", "known by its hardware UUID; whoever knows it can claim it")
-    return Assurance(0, "MAC only", "known by its MACs alone; these can be set to anything")
 
 
 @get(PATH, sync_to_thread=True)
@@ -66,6 +47,9 @@ def show(
         newest = versions.some(tx, machine.id, limit=1)
         document, unread = _document(tx, newest[0]) if newest else (None, "")
         found = findings.of_machine(tx, machine.id)
+        neighbours = {one["interface"]: one for item in found if item.name == "lldp"
+                      for one in item.body if isinstance(one, dict)}  # fmt: skip
+        drawing = diagram.draw(document, neighbours) if document else None
         latest = boots.some(tx, machine=machine.id, limit=5)
         lines = boots.timeline(tx, [boot.id for boot in latest])
         recent = runs.some(tx, machine.id, limit=5)
@@ -78,15 +62,13 @@ def show(
             "notes": notes.of_machine(tx, machine.id, limit=50),
             "goal": goals.find(tx, machine.id),
             "power": power_states.find(tx, machine.id),
+            "assured": assurance.lines(tx, machine, document, drawing),
+            "listed": manifest.any_row(tx),
             "events": events.some(tx, machine=machine.id, limit=30)[::-1],
         }
-    neighbours = {one["interface"]: one for item in found if item.name == "lldp"
-                  for one in item.body if isinstance(one, dict)}  # fmt: skip
-    drawing = diagram.draw(document, neighbours) if document else None
     part = "machine_live.html" if request.headers.get("hx-request") else "machine.html"
     return page(
         request, part, looking, **content, now=now, drawing=drawing, unread=unread,
-        assurance=assurance(machine, document), document=document,
     )  # fmt: skip
 
 
@@ -170,10 +152,11 @@ def power(
     with store.read() as tx:
         machine = machines.find(tx, reference)
         goal, seen = goals.find(tx, machine.id), power_states.find(tx, machine.id)
+        told = assurance.bmc_log(findings.body(tx, machine.id, bmclogs.FINDING))
     secrets = sorted(keyring.open(machine.power_secret, of=machine.id))
     return page(
         request, "machine_power.html", looking, machine=machine, goal=goal, power=seen,
-        secrets=secrets,
+        secrets=secrets, log=told,
     )  # fmt: skip
 
 

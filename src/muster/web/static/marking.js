@@ -1,7 +1,8 @@
 // Marking rows: one by one, with shift from the last one on, or all; marks survive a refresh.
 "use strict";
 (() => {
-  const marks = () => [...document.querySelectorAll("input[name=machine]")];
+  const MARK = "#chosen input[type=checkbox]:is([name=machine], [name=key])";
+  const marks = () => [...document.querySelectorAll(MARK)];
   let last = null;
 
   function count() {
@@ -22,13 +23,13 @@
   }
 
   addEventListener("click", (event) => {
-    if (!event.target.matches("input[name=machine]")) return;
+    if (!event.target.matches(MARK)) return;
     if (event.shiftKey) range(event.target, event.target.checked);
     last = event.target.value;
     count();
   });
   addEventListener("muster:range", (event) => {
-    const one = event.detail?.querySelector("input[name=machine]");
+    const one = event.detail?.querySelector("input[type=checkbox]");
     if (one) { range(one, true); last = one.value; count(); }
   });
   addEventListener("change", (event) => {
