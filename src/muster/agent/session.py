@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import secrets
 import signal
 import subprocess
 import threading
@@ -31,7 +32,6 @@ from muster.agent.stage import Stage
 from muster.wire.codec import BadMessage, decode, encode
 from muster.wire.events import Ack, Batch
 from muster.wire.hello import Hello, Plan, ScriptItem, Welcome
-from muster.wire.sealed import Ephemeral, Sealed, Spoilt, mark_of
 
 _GOES_DOWN_S = 120.0
 """Seconds that a machine told to reboot may take to stop its agent."""
@@ -54,12 +54,11 @@ class Running:
 
 @dataclass(frozen=True)
 class Kept:
-    """What survives a restart of the agent: the boot's key and number, and where the run is."""
+    """What survives a restart of the agent: the boot's secret, and where the run is."""
 
     key: str
     running: list[Running] = field(default_factory=list)
     finished: list[int] = field(default_factory=list)
-    private: str = ""
 
 
 class Session:
@@ -220,7 +219,7 @@ class Session:
             return
         try:
             secret = self._secret(item)
-        except (Refused, Unreachable, BadMessage, Spoilt) as error:
+        except (Refused, Unreachable) as error:
             self._report(item, Outcome("exited", 127, 0.0, f"its secret is refused: {error}"))
             return
         with self._lock:
@@ -247,9 +246,7 @@ class Session:
     def _secret(self, item: ScriptItem) -> bytes:
         if not item.secret:
             return b""
-        key = Ephemeral(self._kept.private)
-        path = f"/agent/secrets/{item.result}?key={key.public}"
-        return key.open(decode(Sealed, self._link.until_answered(path, stop=self._over)))
+        return self._link.until_answered(f"/agent/secrets/{item.result}", stop=self._over)
 
     def _began(self, result: int, pid: int) -> None:
         """Keep which process a result has, for an agent that comes after this one."""
@@ -343,8 +340,7 @@ def _find_kept(folder: Path) -> Kept:
     try:
         return decode(Kept, (folder / "session.json").read_bytes())
     except (OSError, BadMessage):
-        made = Ephemeral()
-        return Kept(key=mark_of(made.public), private=made.private)
+        return Kept(key=secrets.token_urlsafe(32))
 
 
 def _started(pid: int) -> str:

@@ -39,15 +39,6 @@ def new_password(length: int, special: str) -> str:
     return stdlib_secrets.choice(string.ascii_letters) + "".join(rest)
 
 
-def check_key(store: Store, token: str, key: str) -> None:
-    """Raises Forbidden unless this session's hello came with the key."""
-    with store.read() as tx:
-        boot = boots.by_token(tx, digest(token)) if token else None
-    if boot is not None and boot.key_hash != digest(key):
-        told = f"a secret of boot {boot.id} was asked for with another key than its hello's"
-        raise Forbidden(told, status=403)
-
-
 def secret(
     store: Store, keyring: Keyring, token: str, result: int, now: datetime
 ) -> dict[str, Any]:

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes a machine uses after its kernel: the seed, the packed agent, the agent's protocol."""
 
-import json
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import MediaType, Request, Response, Router, get, post
 from litestar.datastructures import State
-from litestar.exceptions import ValidationException
 from litestar.params import HeaderParameter, Parameter
 
 from muster.lifecycle import bmc, enlist, results, timeline
@@ -20,7 +18,6 @@ from muster.metadata.valve import Valve
 from muster.store.engine import Store
 from muster.wire.events import BATCH_LIMIT, Ack, Batch
 from muster.wire.hello import Hello, Plan, Welcome
-from muster.wire.sealed import Sealed, Spoilt, mark_of, seal
 
 AnyRequest = Request[object, object, State]
 Nonce = Annotated[str, Parameter(max_length=128, description="The boot's one-time secret.")]
@@ -128,19 +125,10 @@ def secret(
     store: Store,
     keyring: Keyring,
     now: datetime,
-    key: Annotated[str, Parameter(max_length=512, description="Public number, hex (ffdhe2048).")],
     authorization: Bearer = "",
-) -> Sealed:
-    """What a script of the session's own run may know and keeps to itself; {}: nothing.
-
-    Sealed to `key`, whose hash the hello said: who listens can neither read nor ask for it.
-    """
-    bmc.check_key(store, _token(authorization), mark_of(key))
-    told = bmc.secret(store, keyring, _token(authorization), result, now)
-    try:
-        return seal(json.dumps(told).encode(), key)
-    except Spoilt as error:
-        raise ValidationException(str(error)) from error
+) -> dict[str, Any]:
+    """What a script of the session's own run may know and keeps to itself; {}: nothing."""
+    return bmc.secret(store, keyring, _token(authorization), result, now)
 
 
 def _token(authorization: str) -> str:

@@ -33,10 +33,9 @@ class Evidence(Limited):
 
 @dataclass(frozen=True)
 class Hello(Limited):
-    """The agent's first message; `key` is the hash of a number made in this boot (sealed.py).
+    """The agent's first message. `key` is a secret made in this boot; the nonce is bound to it,
 
-    The nonce is bound to it, so that an answer lost on the wire can be asked for again and a stolen
-    nonce cannot; secrets are sealed to that number.
+    so that an answer lost on the wire can be asked for again and a stolen nonce cannot.
     """
 
     evidence: Evidence
