@@ -174,6 +174,18 @@ def test_a_viewer_can_not_act(desk: Desk, path: str, body: dict[str, str]) -> No
     assert len(desk.get("/events")) == before
 
 
+def test_a_viewer_can_not_import_a_manifest(desk: Desk) -> None:
+    desk.client.cookies.set("muster", desk.keys["viewer"])
+    csrf = session.csrf_of(desk.client.cookies["muster"])
+    sent = {"csrf": csrf, "do": "import", "text": "name\nweb-1\n"}
+    files = {"file": ("", b"")}
+    answer = desk.client.post("/topology/manifest", data=sent, files=files)
+    assert (answer.status_code, "needs the role" in answer.text) == (403, True)
+    assert desk.get("/manifest")["items"] == []
+    forged = desk.client.post("/topology/manifest", data=sent | {"csrf": "x"}, files=files)
+    assert forged.status_code == 403
+
+
 def test_bmcs_are_found_from_a_page_and_their_password_is_shown_nowhere(
     desk: Desk, row: Row
 ) -> None:
