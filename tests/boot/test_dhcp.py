@@ -56,6 +56,7 @@ def test_every_client_with_a_loader_is_told_it_and_no_other_client_is() -> None:
     for client in CLIENTS:
         told = f"dhcp-boot=tag:arch{client.number},tag:!ipxe,"
         assert (told in text) == bool(client.loader)
+        assert (f"tag:arch{client.number},tag:!ipxe,56," in text) == (not client.loader)
     assert f"tag:arch16,tag:!ipxe,{URL}/boot/loader/shimx64.efi" in text
     assert "dhcp-boot=tag:arch7,tag:!ipxe,shimx64.efi" in text
     text = dhcp.configuration(SEGMENT, "own", url=URL, folder=Path("/x"), uefi="ipxe")

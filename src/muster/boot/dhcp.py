@@ -115,6 +115,8 @@ def _own(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:
         lines.append(f"dhcp-match=set:{tag},option:client-arch,{client.number}")
         loader = client.first(uefi)
         if not loader:
+            # Forced, as nobody asks for a message: it is for who looks at the wire (RFC 2132, 9.9).
+            lines.append(f'dhcp-option-force=tag:{tag},tag:!ipxe,56,"muster: {client.unserved}"')
             continue
         if client.by_http:
             # UEFI HTTP clients take an offer only when option 60 comes back (UEFI 2.10, 24.7.3).

@@ -9,7 +9,7 @@ src/rfc2131.c).
 import re
 from dataclasses import dataclass, field
 
-from muster.boot.arch import client
+from muster.boot.arch import Client, client
 
 _LINE = re.compile(r"dnsmasq-dhcp(?:\[\d+\])?: (?P<xid>\d+) (?P<rest>.*)")
 _MESSAGE = re.compile(
@@ -26,12 +26,23 @@ _TFTP_FAILED = re.compile(
 _OPTIONAL = re.compile(
     r"(?:autoexec\.ipxe|revocations\w*\.efi|shim_certificate\w*\.efi|\w+\.lst|grub\.cfg-\S+) "
 )
-_NETBOOT = re.compile(r"(?:PXE|HTTP)Client(?::Arch:(?P<arch>\d+))?")
+_ARCH = re.compile(r"\barch(\d{1,5})\b")
+_KINDS = 8
+_ANY = Client(-1, "PXE client", loader="any")
+_NETBOOT = re.compile(r"(?:PXE|HTTP)Client(?::Arch:(?P<arch>\d{1,5}))?")
 
 
 @dataclass(frozen=True)
 class Asked:
     """A netboot client sent DISCOVER; iPXE does so too, as the second client of a boot."""
+
+    mac: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Unserved:
+    """A netboot client asked that nothing here can start; `detail` says so and what to do."""
 
     mac: str
     detail: str
@@ -48,8 +59,25 @@ class Loader:
 
 @dataclass
 class _Exchange:
-    client: str = ""
+    """`kinds` is empty for who did not say that it boots from the network."""
+
+    kinds: list[Client] = field(default_factory=list)
     ipxe: bool = False
+
+    def is_a(self, kind: Client) -> None:
+        """It says that it is of this kind, too; a few, as whoever asks may repeat it for ever."""
+        if kind not in self.kinds and len(self.kinds) < _KINDS:
+            self.kinds.append(kind)
+
+    @property
+    def who(self) -> str:
+        return "iPXE" if self.ipxe else next((kind.name for kind in self.kinds), "")
+
+    @property
+    def unserved(self) -> str:
+        """Why none of the kinds that it says it is gets a loader, "" when one does."""
+        told = [kind.unserved for kind in self.kinds]
+        return told[0] if told and all(told) and not self.ipxe else ""
 
 
 @dataclass
@@ -59,7 +87,7 @@ class Reader:
     addresses: dict[str, str] = field(default_factory=dict)
     _exchanges: dict[str, _Exchange] = field(default_factory=dict)
 
-    def read(self, line: str) -> Asked | Loader | None:
+    def read(self, line: str) -> Asked | Unserved | Loader | None:
         """What this line completes, if anything."""
         if found := _LINE.search(line):
             return self._dhcp(found["xid"], found["rest"])
@@ -71,7 +99,7 @@ class Reader:
             return self._tftp(ip, f"{_name(found['file'])} {what}", failed=True)
         return None
 
-    def _dhcp(self, xid: str, rest: str) -> Asked | None:
+    def _dhcp(self, xid: str, rest: str) -> Asked | Unserved | None:
         if proxied := _PROXY.match(rest):
             self._learn(proxied["ip"], proxied["mac"])
             return self._offered(xid, proxied["mac"], "a loader, as proxyDHCP")
@@ -91,22 +119,26 @@ class Reader:
 
     def _detail(self, xid: str, rest: str) -> None:
         if rest.startswith("vendor class:") and (pxe := _NETBOOT.search(rest)):
-            name = client(int(pxe["arch"])).name if pxe["arch"] else "PXE client"
-            self._exchange(xid).client = name
+            self._exchange(xid).is_a(client(int(pxe["arch"])) if pxe["arch"] else _ANY)
         elif rest.startswith("user class:") and "iPXE" in rest:
             self._exchange(xid).ipxe = True
+        elif rest.startswith("tags:") and (numbers := _ARCH.findall(rest)):
+            # By option 93 itself: U-Boot and Petitboot call themselves other than PXEClient.
+            for number in numbers:
+                self._exchange(xid).is_a(client(int(number)))
 
     def _exchange(self, xid: str) -> _Exchange:
         _bound(self._exchanges)
         return self._exchanges.setdefault(xid, _Exchange())
 
-    def _offered(self, xid: str, mac: str, what: str | None) -> Asked | None:
+    def _offered(self, xid: str, mac: str, what: str | None) -> Asked | Unserved | None:
         exchange = self._exchanges.pop(xid, None)
-        if exchange is None or not exchange.client:
+        if exchange is None or not exchange.kinds:
             # An operating system's own DHCP is not the beginning of a boot.
             return None
-        who = "iPXE" if exchange.ipxe else exchange.client
-        return Asked(mac, f"{who}: offered {what}")
+        if exchange.unserved:
+            return Unserved(mac, exchange.unserved)
+        return Asked(mac, f"{exchange.who}: offered {what}")
 
     def _tftp(self, ip: str, detail: str, *, failed: bool) -> Loader | None:
         mac = self.addresses.get(ip)

@@ -42,6 +42,7 @@ class Offer:
     next_server: str
     file: str
     vendor: str
+    message: str = ""
 
     @property
     def named(self) -> str:
@@ -106,6 +107,7 @@ def read_offer(packet: bytes, xid: bytes, sender: bytes) -> Offer | None:
         next_server=_text(options.get(66, b"")) if siaddr == bytes(4) else socket.inet_ntoa(siaddr),
         file=_text(offered) or _text(options.get(67, b"")),
         vendor=_text(options.get(60, b"")),
+        message=_text(options.get(56, b"")),
     )
 
 

@@ -105,6 +105,25 @@ def dhcp_seen(store: Store, now: datetime, *, mac: str, detail: str) -> None:
                 reach(tx, boot, Phase.DHCP, now, detail=detail)
 
 
+def unserved(store: Store, now: datetime, *, mac: str, detail: str) -> None:
+    """A machine of a kind that nothing here can start asked for an address: it stays where it is.
+
+    Its boot waits for nothing more, so that it is not called late as well.
+    """
+    mac = usable_mac(mac)
+    if not mac:
+        return
+    with store.write() as tx:
+        boot = in_loader(tx, now, mac=mac)
+        if boot is None:
+            boot = begin(tx, now, mac=mac, phase=Phase.DHCP, detail="asked for an address")
+        last = boots.last_mark(tx, boot.id)
+        if last is None or last.detail != detail:
+            reach(tx, boot, Phase.DHCP, now, status="failed", detail=detail, deadline_at=None)
+            message = f"boot {boot.id} of {mac} failed at {Phase.DHCP}: {detail}"
+            events.add(tx, now, "boot.failed", message, boot=boot.id)
+
+
 def waits(tx: Tx, boot: Boot, now: datetime) -> None:
     """Many machines start: the loader was told to ask again, which it may do for minutes."""
     told = "told to wait: more machines start than may fetch at once (setting: boots_at_once)"

@@ -16,7 +16,7 @@ import uvloop
 from litestar import Litestar
 
 from muster.boot import dhcp
-from muster.boot.dhcplog import Asked, Loader, Reader
+from muster.boot.dhcplog import Asked, Loader, Reader, Unserved
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
 from muster.images.library import Library
@@ -306,6 +306,8 @@ def _dhcp_reader(store: Store) -> Callable[[str], Awaitable[None]]:
                 await asyncio.to_thread(
                     timeline.dhcp_seen, store, utc_now(), mac=mac, detail=detail
                 )
+            case Unserved(mac, detail):
+                await asyncio.to_thread(timeline.unserved, store, utc_now(), mac=mac, detail=detail)
             case Loader(mac, detail, failed):
                 await asyncio.to_thread(
                     timeline.loader_sent, store, utc_now(), mac=mac, detail=detail, failed=failed
