@@ -51,8 +51,9 @@ unit: setup
 e2e: image ## Only the journeys with virtual machines
 	MUSTER_TEST_REQUIRE=image,lab,lxd $(BIN)/pytest -q -m "e2e and not matrix"
 
-test-boot: image ## Every firmware path, swift and through cloud-init, to New and Ready
-	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q tests/e2e/test_ways_to_start.py
+test-boot: image ## Every firmware path, swift and through cloud-init; media, stock images
+	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q tests/e2e/test_ways_to_start.py \
+		tests/e2e/test_medium.py tests/e2e/test_stock_image.py
 
 serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHCP=own ...)
 	$(BIN)/muster serve --data build/data $(if $(INTERFACE),--interface $(INTERFACE)) \

@@ -45,9 +45,10 @@ class Served:
         """Start the server, with other settings if wanted, and sign in the first time."""
         self.flags = flags or self.flags
         (self.folder / "password").write_text(PASSWORD)
-        command = [sys.executable, "-m", "muster", "serve", "--interface", "br0", "--dhcp", "own"]
+        given = {"dhcp": "own"} | self.flags
+        command = [sys.executable, "-m", "muster", "serve", "--interface", "br0"]
         command += ["--data", str(self.folder / "data"), "--images", str(self.images)]
-        command += [f"--{name.replace('_', '-')}={value}" for name, value in self.flags.items()]
+        command += [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
         environment = os.environ | {"MUSTER_FIRST_PASSWORD_FILE": str(self.folder / "password")}
         with (self.folder / "server.log").open("ab") as log:
             self.process = self.lab.run_inside(

@@ -69,10 +69,11 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> None:
         loaders = ("undionly.kpxe", "ipxe.pxe", "ipxe.efi", "snponly.efi")
         write_tar(work / "loaders.tar", {f"ipxe/{name}": name.encode() for name in loaders})
         write_tar(work / "swift.tar", {"swift/usr/bin/python3": b"python"})
+        write_tar(work / "drivers.tar", {f"drivers/lib/modules/{KERNEL}/nvme.ko": b"nvme"})
         write_tar(work / "signed.tar", {f"signed/{name}": name.encode() for name in SIGNED})
         return write_tar(work / "root.tar", ROOT)
 
-    def build_squashfs(tar: Path, target: Path) -> None:
+    def build_squashfs(tar: Path, target: Path, _kind: str = "root") -> None:
         target.write_bytes(tar.read_bytes()[:512])
 
     monkeypatch.setattr(build, "build_root", build_root)
@@ -116,7 +117,7 @@ def test_a_build_that_fails_half_way_leaves_the_old_image_in_use(
     library.add(image, files)
     library.use(image.id)
 
-    def broken(tar: Path, target: Path) -> None:
+    def broken(tar: Path, target: Path, _kind: str = "root") -> None:
         target.write_bytes(b"half")
         command.run("squashfs", ["sh", "-c", "echo no space left; exit 3"])
 
@@ -163,14 +164,16 @@ def test_the_initrd_holds_the_wanted_drivers_and_what_they_need(tmp_path: Path) 
 
 
 def test_the_initrd_has_the_same_bytes_each_time(tmp_path: Path) -> None:
-    (tmp_path / "swift").write_bytes(b"squashed")
+    small = {name: tmp_path / name for name in ("swift", "drivers")}
+    for name, path in small.items():
+        path.write_text(name)
     with RootTar(write_tar(tmp_path / "root.tar", ROOT)) as tree:
-        initrd.build_initrd(tree, KERNEL, tmp_path / "one", swift=tmp_path / "swift")
-        initrd.build_initrd(tree, KERNEL, tmp_path / "two", swift=tmp_path / "swift")
+        initrd.build_initrd(tree, KERNEL, tmp_path / "one", small=small)
+        initrd.build_initrd(tree, KERNEL, tmp_path / "two", small=small)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    assert (unpack(tmp_path / "one", tmp_path / "found") / "swift.squashfs").read_bytes() == (
-        b"squashed"
-    )
+    found = unpack(tmp_path / "one", tmp_path / "found")
+    for name in small:
+        assert (found / f"{name}.squashfs").read_text() == name
 
 
 def test_the_small_root_leaves_nic_drivers_to_the_initrd() -> None:
@@ -216,7 +219,7 @@ def test_a_cpio_is_what_cpio_reads(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a/b/file").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("script", ["init", "bin/hotplug", "bin/lease", "bin/swift"])
+@pytest.mark.parametrize("script", ["init", "bin/hotplug", "bin/lease", "bin/medium", "bin/swift"])
 def test_the_scripts_of_the_initrd_are_shell(script: str) -> None:
     done = subprocess.run(
         ["sh", "-n", HERE / "files" / "initrd" / script], capture_output=True, check=False
@@ -286,9 +289,19 @@ def test_every_package_that_is_asked_for_is_there_for_a_tool_that_is_checked() -
         assert tool in commands
 
 
+def test_a_module_is_unpacked_for_the_small_root(tmp_path: Path) -> None:
+    (tmp_path / "a.ko.xz").write_bytes(lzma.compress(b"\x7fELF a"))
+    (tmp_path / "b.ko.zst").write_bytes(b"packed otherwise")
+    for name in ("a.ko.xz", "b.ko.zst"):
+        swift.unpack(tmp_path / name, tmp_path / "lib" / name)
+    assert (tmp_path / "lib/a.ko").read_bytes() == b"\x7fELF a"
+    assert (tmp_path / "lib/b.ko.zst").read_bytes() == b"packed otherwise"
+
+
 @pytest.mark.image
-def test_the_squashfs_of_a_tar_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["root", "swift", "drivers"])
+def test_the_squashfs_of_a_tar_has_the_same_bytes_each_time(tmp_path: Path, kind: str) -> None:
     tar = write_tar(tmp_path / "root.tar", ROOT)
-    squash.build_squashfs(tar, tmp_path / "one")
-    squash.build_squashfs(tar, tmp_path / "two")
+    squash.build_squashfs(tar, tmp_path / "one", kind)
+    squash.build_squashfs(tar, tmp_path / "two", kind)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()

@@ -11,6 +11,7 @@ from muster.lab.machines import (
     DiskKind,
     DiskOrder,
     Firmware,
+    MediumBus,
     NicModel,
     NicOrder,
     Order,
@@ -39,6 +40,22 @@ def test_a_bios_machine_boots_from_its_nic_rom_and_then_from_disk() -> None:
     assert disk.endswith("bootindex=102")
     assert "romfile" not in nic
     assert not any("pflash" in drive for drive in values(argv, "-drive"))
+
+
+def test_a_medium_is_tried_before_nics_and_disks() -> None:
+    order = Order(name="m1", medium="/tmp/a,b.iso")
+    assert "if=none,id=medium,format=raw,readonly=on,file=/tmp/a,,b.iso,media=cdrom" in values(
+        rendered(order), "-drive"
+    )
+    devices = values(rendered(order), "-device")
+    assert "ide-cd,bus=ide.5,drive=medium,id=medium0,bootindex=0" in devices
+    stick = Order(name="m1", medium="/tmp/a.iso", medium_bus=MediumBus.USB)
+    devices = values(rendered(stick), "-device")
+    assert devices[-2:] == [
+        "qemu-xhci,id=stick",
+        "usb-storage,bus=stick.0,removable=on,drive=medium,id=medium0,bootindex=0",
+    ]
+    assert not any("medium" in word for word in rendered(Order(name="m1")))
 
 
 def test_a_uefi_machine_uses_its_own_nic_driver_and_no_ipv6() -> None:

@@ -11,7 +11,7 @@ from litestar import MediaType, Request, Response, Router, get, head, post
 from litestar.datastructures import State
 from litestar.params import Parameter
 
-from muster.boot import grub, ipxe
+from muster.boot import grub, ipxe, medium
 from muster.boot.admission import Turnstile
 from muster.boot.arch import ARCHITECTURES
 from muster.boot.files import boot_file, loader_file
@@ -29,7 +29,7 @@ def router() -> Router:
     return Router(
         path="/boot",
         route_handlers=[
-            *(start_script, boot_script, grub_script, grub_script_size),
+            *(start_script, boot_script, grub_script, grub_script_size, medium_words),
             *(report, turn, boot_file, loader_file),
         ],
         tags=["machines' side"],
@@ -103,6 +103,26 @@ def grub_script(
     caller = replace(caller, firmware="uefi")
     plan = _plan(request, store, policy, library, caller, now)
     return grub.script(plan, policy, mac=mac)
+
+
+@get("/medium", media_type=MediaType.TEXT, sync_to_thread=True)
+def medium_words(
+    request: Request[object, object, State],
+    store: Store,
+    policy: Policy,
+    library: Library,
+    now: datetime,
+    uuid: Short = "",
+    mac: Short = "",
+    firmware: Short = "",
+    image: Short = "",
+) -> str:
+    """What this machine, started from a medium, does now."""
+    caller = _caller(request, mac=mac, uuid=uuid, serial="", arch="")
+    kind = firmware if firmware in ("bios", "uefi") else ""
+    caller = replace(caller, firmware=kind, how="started from a medium")
+    plan = _plan(request, store, policy, library, caller, now)
+    return medium.answer(plan, policy, library, image)
 
 
 def _plan(

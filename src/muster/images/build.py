@@ -55,10 +55,12 @@ def _make(
     tar = build_root(recipe, work, progress)
     kernel_version, files = _boot_files(work)
     progress("packing what starts before the rest")
-    build_squashfs(work / "swift.tar", work / "swift")
+    small = {name: work / f"{name}.squashfs" for name in ("swift", "drivers")}
+    for name, path in small.items():
+        build_squashfs(work / f"{name}.tar", path, name)
     with RootTar(tar) as root:
         progress(f"packing the initrd for Linux {kernel_version}")
-        build_initrd(root, kernel_version, work / "initrd", swift=work / "swift")
+        build_initrd(root, kernel_version, work / "initrd", small=small)
         installed = packages(root.read("var/lib/dpkg/status").decode())
     progress("packing the squashfs")
     build_squashfs(tar, work / "squashfs")

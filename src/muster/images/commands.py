@@ -18,6 +18,7 @@ from rich.table import Table
 from muster.images import importing, streams
 from muster.images.build import build
 from muster.images.errors import ImageError
+from muster.images.iso import Words, build_iso
 from muster.images.library import Library
 from muster.images.manifest import Manifest
 from muster.images.recipe import recipe_for
@@ -178,6 +179,47 @@ def show(image: str | None = None, /, *, packages: bool = False, images: Images 
         for one in sorted(found.packages, key=lambda package: -package.installed_kib):
             table.add_row(one.name, one.version, str(one.installed_kib))
         console.print(table)
+
+
+@app.command
+@refusals
+def iso(
+    file: Path,
+    /,
+    *,
+    server: str = "",
+    address: str = "",
+    gateway: str = "",
+    dns: tuple[str, ...] = (),
+    kernel_options: str = "",
+    image: str | None = None,
+    images: Images = IMAGES,
+) -> None:
+    """Write an ISO that starts machines where there is no DHCP server; for CD, USB and BMCs.
+
+    Parameters
+    ----------
+    file
+        Where to write it.
+    server
+        The server's URL as machines reach it; asked for on the machine's console when left out.
+    address
+        The machine's address with its prefix (10.0.0.9/24), "ask" for on its console; by DHCP when
+        left out.
+    gateway
+        The way to a server on another network.
+    dns
+        Name servers.
+    kernel_options
+        More words for the kernel.
+    image
+        The image whose kernel and initrd are on it; the one in use by default.
+    """
+    words = Words(server, address or ("" if server else "ask"), gateway, dns, kernel_options)
+    found = _chosen(Library(images), image)
+    build_iso(Library(images), found, words, file)
+    size = mebibytes(file.stat().st_size)
+    Console().print(f"{file}: image {found.id[:12]}, {size}", markup=False, soft_wrap=True)
 
 
 @app.command

@@ -8,7 +8,7 @@ import gzip
 import lzma
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,25 +35,29 @@ WANTED: Final = (
     "drivers/hv/*",
     "drivers/usb/host/*",
     "drivers/usb/core/*",
+    # The keyboard, also the one that a BMC plays: bin/medium asks on the console.
+    *(f"drivers/hid/{name}.ko" for name in ("hid", "hid-generic", "usbhid/usbhid")),
     "fs/squashfs/*",
     "fs/overlayfs/*",
     "drivers/block/loop.ko",
 )
 # PCMCIA and CAN cards, and USB modems that answer to dialling only.
 UNWANTED: Final = ("drivers/net/usb/sierra*", "drivers/net/usb/hso*", "drivers/usb/host/*sl811*")
-FOLDERS: Final = ("proc", "sys", "dev", "run", "image", "lower", "upper", "newroot", "tmp", "base")
+FOLDERS: Final = (
+    *("proc", "sys", "dev", "run", "image", "lower", "upper", "newroot", "tmp", "base", "drivers"),
+)
 # Each module stays packed (57 MB of them plain would be unpacked on every boot, for the three that
 # a machine needs), so the archive around them has little left to give: level 19 saves nothing.
 _LEVEL: Final = 9
 
 
 def build_initrd(
-    root: RootTar, kernel_version: str, target: Path, *, swift: Path | None = None
+    root: RootTar, kernel_version: str, target: Path, *, small: Mapping[str, Path] | None = None
 ) -> None:
-    """Write the initrd of a root's tar to target; `swift` is what inside/swift.py made, packed."""
+    """Write the initrd of a root's tar to target; `small` is what inside/swift.py made, packed."""
     files = _own_files() | _busybox(root) | _modules(root, kernel_version)
-    if swift is not None:
-        files["swift.squashfs"] = (stat.S_IFREG | 0o444, swift.read_bytes())
+    for name, path in (small or {}).items():
+        files[f"{name}.squashfs"] = (stat.S_IFREG | 0o444, path.read_bytes())
     files |= {folder: (stat.S_IFDIR | 0o755, b"") for folder in FOLDERS}
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     target.write_bytes(compressor.compress(cpio.archive(files)))

@@ -26,6 +26,7 @@ PARTS: Final = (
     ("/boot", "boot.tar"),
     ("/usr/lib/ipxe", "loaders.tar"),
     ("/swift", "swift.tar"),
+    ("/drivers", "drivers.tar"),
     (f"/{_WORKSHOP}/signed", "signed.tar"),
 )
 
@@ -66,7 +67,7 @@ def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[st
         _SIGNED.format(folder=_WORKSHOP, packages=" ".join(SIGNED)),
         # Kernel, modules and loaders reach a machine before its root does.
         *(f"tar-out {folder} {shlex.quote(str(target.with_name(name)))}" for folder, name in PARTS),
-        f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe "$1"/swift',
+        f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe "$1"/swift "$1"/drivers',
     ]
     return [
         *("mmdebstrap", "--variant=minbase", "--format=tar", f"--mode={_mode()}"),

@@ -4,10 +4,11 @@
 import struct
 from pathlib import Path
 
-from muster.lab.machines import Bmc, Boot, Disk, DiskKind, Machine
+from muster.lab.machines import Bmc, Boot, Disk, DiskKind, Machine, MediumBus
 
 TPM_STATE = "tpm"
 _LAST_OVERRIDE = 100
+_FIRST_OF_ALL = 0
 
 
 def dimm_file(index: int) -> str:
@@ -99,6 +100,19 @@ def controllers(machine: Machine) -> list[str]:
     """Those that the board lacks and a disk of the machine needs."""
     kinds = {disk.kind for disk in machine.disks}
     return [word for kind, words in _CONTROLLERS.items() if kind in kinds for word in words]
+
+
+def medium(machine: Machine) -> list[str]:
+    """The ISO, tried before NICs and disks; the last port of the board's AHCI is the CD's."""
+    if not machine.medium:
+        return []
+    file = machine.medium.replace(",", ",,")
+    drive = f"if=none,id=medium,format=raw,readonly=on,file={file}"
+    place = f"drive=medium,id=medium0,bootindex={_FIRST_OF_ALL}"
+    if machine.medium_bus is MediumBus.CD:
+        return ["-drive", f"{drive},media=cdrom", "-device", f"ide-cd,bus=ide.5,{place}"]
+    usb = ["-device", "qemu-xhci,id=stick"]
+    return [*usb, "-drive", drive, "-device", f"usb-storage,bus=stick.0,removable=on,{place}"]
 
 
 def disk_device(disks: tuple[Disk, ...], index: int) -> str:

@@ -63,6 +63,13 @@ class Bmc(StrEnum):
     REDFISH = "redfish"
 
 
+class MediumBus(StrEnum):
+    """How the machine sees its medium: as a CD, as a BMC's virtual media too, or as a USB disk."""
+
+    CD = "cd"
+    USB = "usb"
+
+
 class Boot(StrEnum):
     """What the firmware tries first."""
 
@@ -115,6 +122,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     tpm: bool = False
     bmc: Bmc | None = None
     boot: Boot = Boot.PXE
+    medium: str = ""
+    medium_bus: MediumBus = MediumBus.CD
 
 
 class NicOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,7 +141,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What is asked for; whatever is left out is derived. `uuid` null means all-zero.
 
     Processors and memory are shared out equally to `numa_nodes`, the memory to `dimms` too. `tpm`
-    is a TPM 2.0 (needs swtpm).
+    is a TPM 2.0 (needs swtpm). `medium` is the path of an ISO, which the firmware tries first.
     """
 
     name: Name
@@ -150,6 +159,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tpm: bool = False
     bmc: Bmc | None = None
     boot: Boot = Boot.PXE
+    medium: str = ""
+    medium_bus: MediumBus = MediumBus.CD
 
 
 def derived_uuid(lab: str, machine: str) -> uuid.UUID:
@@ -189,6 +200,8 @@ def build(lab: str, order: Order) -> Machine:
         tpm=order.tpm,
         bmc=order.bmc,
         boot=order.boot,
+        medium=order.medium,
+        medium_bus=order.medium_bus,
     )
 
 

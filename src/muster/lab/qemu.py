@@ -83,7 +83,7 @@ def argv(
         )
     for index in range(len(machine.disks)):
         command += _disk(machine, index, place=order[f"disk{index}"])
-    return command
+    return command + board.medium(machine)
 
 
 def _board(machine: Machine, accel: Accel) -> list[str]:

@@ -44,7 +44,10 @@ from muster.wire.hello import Hello, Welcome
 
 @dataclass(frozen=True)
 class Caller:
-    """What the loader says of its machine; all of it is hearsay."""
+    """What the loader says of its machine; all of it is hearsay.
+
+    `how` is how it came here, when no DHCP packet of it was seen.
+    """
 
     mac: str = ""
     uuid: str = ""
@@ -52,6 +55,7 @@ class Caller:
     architecture: str = ""
     firmware: str = ""
     client_ip: str = ""
+    how: str = "answered by another DHCP server"
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def plan_boot(
             if offer.image is None:
                 purpose, reason = Purpose.REFUSED, offer.because
         boot = in_loader(tx, now, mac=mac) or begin(
-            tx, now, mac=mac, phase=Phase.DHCP, detail="answered by another DHCP server"
+            tx, now, mac=mac, phase=Phase.DHCP, detail=caller.how
         )
         ephemeral = offer is not None and offer.image is not None
         if ephemeral and (wait_s := admit()):
