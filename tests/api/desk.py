@@ -31,6 +31,7 @@ class Desk:
         self, store: Store, library: Library, clock: Any, *, prefix: str = "", **policy: Any
     ) -> None:
         self.store = store
+        self.library = library
         self._prefix = prefix
         self.policy = Policy(**policy)
         self._clock = clock

@@ -35,6 +35,8 @@ def machine_s_side(tour: Tour) -> str:
     tour.good("GET", "/boot/start.ipxe")
     tour.good("GET", "/grub/grub.cfg")
     tour.good("GET", "/boot/grub", params={"mac": MAC, "uuid": UUID, "arch": "x86_64"})
+    medium = {"mac": MAC, "uuid": UUID, "image": tour.desk.library.in_use().id}
+    assert tour.good("GET", "/boot/medium", params=medium).text.startswith("start 0\n")
     tour.good("GET", "/agent/agent.pyz")
     script = tour.good("GET", "/boot/ipxe", params={"mac": MAC, "uuid": UUID, "arch": "x86_64"})
     nonce = {"nonce": script.text.split("/boot/report/")[1].split()[0]}
