@@ -129,7 +129,7 @@ def tree(request: pytest.FixtureRequest) -> Iterator[tuple[str, Tree]]:
     server.server_close()
 
 
-ROOTS = sorted(root for root in Path(TREES).glob("*") if (root / "redfish")) if TREES else []
+ROOTS = sorted(root for root in Path(TREES).glob("*") if (root / "redfish").is_dir()) if TREES else []
 
 
 @pytest.mark.slow
