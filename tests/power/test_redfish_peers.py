@@ -129,7 +129,7 @@ def tree(request: pytest.FixtureRequest) -> Iterator[tuple[str, Tree]]:
     server.server_close()
 
 
-ROOTS = sorted(root for root in Path(TREES).glob("*") if (root / "redfish").is_dir()) if TREES else []
+ROOTS = sorted(found.parent for found in Path(TREES).glob("*/redfish")) if TREES else []
 
 
 @pytest.mark.slow
