@@ -1,14 +1,12 @@
 """Who may fetch when many start at once: in turn, told when to ask again, never refused."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.api.desk import MAC, UUID, Desk, resources, story
 from tests.conftest import Clock
-from tests.server.shelf import stocked
 
 from muster.boot.admission import HOLD_S, LONGEST_S, Turnstile
 from muster.images.library import Library
@@ -101,11 +99,6 @@ def test_never_more_than_so_many_and_everybody_who_asks_on_gets_in(data: st.Data
         if inside and (len(inside) == at_once or data.draw(st.booleans())):
             hall.turns.leave(inside.pop())
     assert not left
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Library:
-    return stocked(tmp_path)
 
 
 @pytest.fixture

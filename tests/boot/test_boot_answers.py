@@ -1,13 +1,12 @@
 """What iPXE is told: whole scripts, read as a machine reads them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.api.desk import MAC, UUID, Desk, resources, story
-from tests.server.shelf import stocked
 
 from muster.images import importing
 from muster.images.library import Library
@@ -17,18 +16,6 @@ from muster.store.engine import Store
 
 URL = "http://10.0.0.1:8472"
 UNKNOWN = "no record has its UUID or one of its MACs"
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Library:
-    return stocked(tmp_path)
-
-
-@pytest.fixture
-def desk(store: Store, clock: Any, library: Library) -> Iterator[Desk]:
-    made = Desk(store, library, clock, url=URL)
-    with made.client:
-        yield made
 
 
 @pytest.fixture

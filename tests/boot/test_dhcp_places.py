@@ -226,3 +226,5 @@ def test_without_a_relay_of_ours_machines_come_to_the_server_itself() -> None:
     assert f"dhcp-boot=tag:far1,tag:ipxe,{URL}/boot/start.ipxe" in lines
     assert "dhcp-option=tag:far1,option:router,10.9.0.254" in lines
     assert "dhcp-range=set:far1,10.9.0.100,10.9.0.200,255.255.255.0,1h" in lines
+    # Who gets no loader is told why once, not once a network.
+    assert len(lines) == len(set(lines))

@@ -3,32 +3,16 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.api.desk import MAC, UUID, Desk, resources, story
-from tests.server.shelf import stocked
 
 from muster.boot import grub
 from muster.images.library import Library
-from muster.store.engine import Store
 
 URL = "http://10.0.0.1:8472"
 HERE = "(http,10.0.0.1:8472)"
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Library:
-    return stocked(tmp_path)
-
-
-@pytest.fixture
-def desk(store: Store, clock: Any, library: Library) -> Iterator[Desk]:
-    made = Desk(store, library, clock, url=URL)
-    with made.client:
-        yield made
 
 
 def ask(desk: Desk, **query: str) -> str:

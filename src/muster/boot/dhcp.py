@@ -169,8 +169,12 @@ IPXE = (
 
 
 def kinds() -> list[str]:
-    """dnsmasq's tags for the kinds of clients."""
-    return [f"dhcp-match=set:arch{c.number},option:client-arch,{c.number}" for c in CLIENTS]
+    """dnsmasq's tags for the kinds of clients; once for all networks, why some get no loader."""
+    lines = [f"dhcp-match=set:arch{c.number},option:client-arch,{c.number}" for c in CLIENTS]
+    # Forced, as nobody asks for a message: it is for who looks at the wire (RFC 2132, 9.9).
+    lines += [f'dhcp-option-force=tag:arch{c.number},tag:!ipxe,56,"muster: {c.unserved}"'
+              for c in CLIENTS if c.unserved]  # fmt: skip
+    return lines
 
 
 def boot_lines(url: str, uefi: UefiLoader, *, tftp: str = "", place: str = "") -> list[str]:
@@ -186,8 +190,6 @@ def boot_lines(url: str, uefi: UefiLoader, *, tftp: str = "", place: str = "") -
         of = f"{here}tag:{tag},tag:!ipxe"
         loader = client.first(uefi)
         if not loader:
-            # Forced, as nobody asks for a message: it is for who looks at the wire (RFC 2132, 9.9).
-            lines.append(f'dhcp-option-force=tag:{tag},tag:!ipxe,56,"muster: {client.unserved}"')
             continue
         if client.by_http:
             # UEFI HTTP clients take an offer only when option 60 comes back (UEFI 2.10, 24.7.3).

@@ -3,7 +3,6 @@
 
 import math
 import random
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -79,10 +78,9 @@ def boot_script(
     firmware: Short = "",
 ) -> str:
     """What this machine starts now."""
-    caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
     kind = {"efi": "uefi", "pcbios": "bios"}.get(firmware, "")
-    caller = replace(caller, firmware=kind)
-    plan = _plan(request, store, policy, library, caller, now)
+    plan = _plan(request, store, policy, library, now,
+                 mac=mac, uuid=uuid, serial=serial, arch=arch, firmware=kind)  # fmt: skip
     return ipxe.script(plan, policy)
 
 
@@ -99,9 +97,8 @@ def grub_script(
     arch: Short = "",
 ) -> str:
     """What this machine starts now, for the GRUB of a UEFI machine."""
-    caller = _caller(request, mac=mac, uuid=uuid, serial=serial, arch=arch)
-    caller = replace(caller, firmware="uefi")
-    plan = _plan(request, store, policy, library, caller, now)
+    plan = _plan(request, store, policy, library, now,
+                 mac=mac, uuid=uuid, serial=serial, arch=arch, firmware="uefi")  # fmt: skip
     return grub.script(plan, policy, mac=mac)
 
 
@@ -118,10 +115,9 @@ def medium_words(
     image: Short = "",
 ) -> str:
     """What this machine, started from a medium, does now."""
-    caller = _caller(request, mac=mac, uuid=uuid, serial="", arch="")
     kind = firmware if firmware in ("bios", "uefi") else ""
-    caller = replace(caller, firmware=kind, how="started from a medium")
-    plan = _plan(request, store, policy, library, caller, now)
+    plan = _plan(request, store, policy, library, now,
+                 mac=mac, uuid=uuid, firmware=kind, how="started from a medium")  # fmt: skip
     return medium.answer(plan, policy, library, image)
 
 
@@ -130,10 +126,18 @@ def _plan(
     store: Store,
     policy: Policy,
     library: Library,
-    caller: enlist.Caller,
     now: datetime,
+    *,
+    arch: str = "",
+    **seen: str,
 ) -> enlist.BootPlan:
-    """The decision, or that it is not this machine's turn, which costs no transaction."""
+    """The decision about who was `seen` so (fields of Caller), or that it is not its turn yet,
+
+    which costs no transaction.
+    """
+    ip = request.client.host if request.client else ""
+    architecture = ARCHITECTURES.get(arch or "x86_64", arch)
+    caller = enlist.Caller(**seen, architecture=architecture, client_ip=ip)
     turns: Turnstile = request.app.state.boots
     who = caller.mac or caller.uuid or caller.client_ip
     if wait_s := turns.again(who):
@@ -144,18 +148,6 @@ def _plan(
     if bool(crowded) != bool(turns.waiting):
         timeline.crowded(store, now, waiting=turns.waiting, at_once=policy.boots_at_once)
     return plan
-
-
-def _caller(
-    request: Request[object, object, State], *, mac: str, uuid: str, serial: str, arch: str
-) -> enlist.Caller:
-    return enlist.Caller(
-        mac=mac,
-        uuid=uuid,
-        serial=serial,
-        architecture=ARCHITECTURES.get(arch or "x86_64", arch),
-        client_ip=request.client.host if request.client else "",
-    )
 
 
 @post("/report/{nonce:str}", status_code=204, sync_to_thread=True, request_max_body_size=16384)
