@@ -8,7 +8,7 @@ from rack import Rack
 from sides import M1, M2, U1, document, machine
 
 from muster.lifecycle import manifest as verbs
-from muster.lifecycle import profiles, tags
+from muster.lifecycle import placement, profiles, tags
 from muster.lifecycle.manifest import Taken
 from muster.machine.manifest import BadManifest
 from muster.store import findings, machines, manifest
@@ -27,8 +27,8 @@ def take(rack: Rack, text: str, **how: bool) -> Taken:
 
 def checked(rack: Rack) -> dict[str, tuple[str, list[str]]]:
     with rack.store.read() as tx:
-        whole = verbs.whole(tx)
-        found = [verbs.finding(tx, whole, row) for row in whole.rows]
+        whole = placement.whole(tx)
+        found = [placement.finding(tx, whole, row) for row in whole.rows]
     return {one.row.key: (one.status, [*one.mismatches]) for one in found}
 
 
@@ -103,7 +103,7 @@ def test_missing_unexpected_and_mismatching_are_told(rack: Rack) -> None:
     }  # fmt: skip
     listen(rack, stranger, "sw1", "Ethernet1/6")
     with rack.store.read() as tx:
-        (found,), following = verbs.strangers(tx, "", 10)
+        (found,), following = placement.strangers(tx, "", 10)
     assert (found[0].name, following) == (stranger, "")
     assert found[1] == "not in the manifest; it is on sw1 Ethernet1/6, where web-2 should be"
     assert rack.machine(here).pool == ""
@@ -115,7 +115,7 @@ def test_unexpected_machines_come_a_page_at_a_time(rack: Rack) -> None:
     seen, after = set(), ""
     for _ in range(3):
         with rack.store.read() as tx:
-            found, after = verbs.strangers(tx, after, 1)
+            found, after = placement.strangers(tx, after, 1)
         seen |= {one.name for one, _ in found}
     assert (seen, after) == (names, "")
 
@@ -134,8 +134,8 @@ def test_a_row_s_profile_is_looked_at_too(rack: Rack) -> None:
     }
     take(rack, "serial,profile\nSN1,nobody\n")
     with rack.store.read() as tx:
-        whole = verbs.whole(tx)
-        found = verbs.finding(tx, whole, whole.rows[0])
+        whole = placement.whole(tx)
+        found = placement.finding(tx, whole, whole.rows[0])
     assert found.unknown == ("profile nobody: there is no profile 'nobody'",)
 
 

@@ -146,3 +146,26 @@ def test_an_installed_package_adds_a_driver_and_takes_none_of_ours_away(
     assert drivers.names() == sorted([*NAMES, "acme", "broken"])
     with pytest.raises(PowerError, match="the power driver broken cannot be loaded: No module"):
         load("broken")
+
+
+@pytest.mark.parametrize(
+    ("address", "bmc"),
+    [
+        ("10.0.0.5", "10.0.0.5"),
+        ("https://10.0.0.5/", "10.0.0.5"),
+        ("10.0.0.5:443", "10.0.0.5"),
+        ("10.0.0.5:8443", "10.0.0.5:8443"),
+        ("https://[2001:DB8::443]", "2001:db8::443"),
+        ("2001:db8:0::443", "2001:db8::443"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("bmc-7.example.net", "bmc-7.example.net"),
+        ("https://bmc-7.example.net:443", "bmc-7.example.net"),
+    ],
+)
+def test_one_bmc_is_one_however_its_address_is_written(address: str, bmc: str) -> None:
+    assert drivers.bmc_of("redfish", {"power_address": address}) == bmc
+
+
+def test_a_hypervisor_is_not_a_bmc_s_address() -> None:
+    given = {"power_address": "qemu+ssh://root@10.0.0.5/system", "power_id": "m1"}
+    assert drivers.bmc_of("virsh", given) == "qemu+ssh://root@10.0.0.5/system m1"

@@ -67,6 +67,8 @@ def test_a_manifest_is_looked_at_and_then_taken_in(page: Page, home: House, tmp_
     shoot(page, "manifest-look")
     page.get_by_role("button", name="Import it").click()
     expect(page.locator("#taken")).to_contain_text("Taken in: 3 added")
+    page.get_by_role("link", name="1 missing").click()
+    expect(page.get_by_role("rowheader")).to_have_text(["web-3"])
     assert len(home.get("/manifest")["items"]) == 3
 
 

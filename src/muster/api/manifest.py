@@ -12,6 +12,7 @@ from litestar.params import Parameter, QueryParameter
 from muster.api.access import role
 from muster.api.machines import PATH, Reference
 from muster.lifecycle import manifest as verbs
+from muster.lifecycle import placement
 from muster.lifecycle.manifest import Given, Taken
 from muster.machine import manifestfile
 from muster.machine.cabling import Cabled
@@ -201,9 +202,9 @@ def check_manifest(
 ) -> Checks:
     """Rows beside records: what is missing, and what does not agree."""
     with store.read() as tx:
-        whole = verbs.whole(tx)
-        some, following = _page(whole.rows, rack, after, limit)
-        return Checks([_checked(verbs.finding(tx, whole, row)) for row in some], following)
+        some, following = _page(manifest.every(tx), rack, after, limit)
+        of = placement.around(tx, some)
+        return Checks([_checked(placement.finding(tx, of, row)) for row in some], following)
 
 
 @get("/manifest/unexpected", sync_to_thread=True)
@@ -212,7 +213,7 @@ def unexpected_machines(
 ) -> Strangers:
     """Records that are in no row."""
     with store.read() as tx:
-        found, following = verbs.strangers(tx, after, limit)
+        found, following = placement.strangers(tx, after, limit)
     items = [
         Stranger(one.id, one.name, sentence,
                  [Cable(n.nic, n.switch, n.port) for n in one.wired.neighbours])
@@ -225,7 +226,7 @@ def unexpected_machines(
 def list_racks(store: Store, user: User) -> list[RackShown]:
     """Every rack of the manifest."""
     with store.read() as tx:
-        whole = verbs.whole(tx)
+        whole = placement.whole(tx)
     found: dict[str, list[str]] = {}
     for row in whole.rows:
         if row.rack:
@@ -240,7 +241,7 @@ def list_racks(store: Store, user: User) -> list[RackShown]:
 def machine_expected(reference: Reference, store: Store, user: User) -> Checked:
     """The row of the manifest that a machine is, with what does not agree."""
     with store.read() as tx:
-        return _checked(verbs.row_of(tx, machines.find(tx, reference)))
+        return _checked(placement.row_of(tx, machines.find(tx, reference)))
 
 
 def _page(rows: Sequence[Row], rack: str, after: str, limit: int) -> tuple[list[Row], str]:

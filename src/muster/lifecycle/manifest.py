@@ -5,17 +5,15 @@ Nothing of a record changes by importing or checking. Where the policy says so, 
 is certainly a row's is given what the row says; a person can have that done to any machine.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
-from muster.lifecycle import pools
-from muster.lifecycle import profiles as profile_verbs
+from muster.lifecycle import placement, pools
 from muster.lifecycle.policy import Policy
 from muster.machine import manifest as expected
 from muster.machine import manifestfile
 from muster.machine.manifest import BadManifest, BadRow, Plan, Row
-from muster.machine.placing import Finding, Manifest, Place, Seen, place, wanted
+from muster.machine.placing import CERTAIN, Place, Seen
 from muster.machine.states import State
 from muster.store import events, machines, manifest, tags
 from muster.store.engine import Conflict, Missing, Store, Tx
@@ -105,62 +103,6 @@ def remove(store: Store, key: str, *, actor: str, now: datetime) -> None:
                    actor=actor)  # fmt: skip
 
 
-def whole(tx: Tx, *, strangers: Sequence[str] = ()) -> Manifest:
-    """All rows beside all records; of `strangers` (ids) it is known too what they are cabled to."""
-    rows, seen = manifest.every(tx), manifest.records(tx)
-    places = place(rows, seen)
-    near = {one.machine.id for one in places.values()} | set(strangers)
-    wired = {one.id: one for one in manifest.wired(tx, [s for s in seen if s.id in near])}
-    return Manifest(rows, [wired.get(one.id, one) for one in seen], places)
-
-
-def finding(tx: Tx, of: Manifest, row: Row) -> Finding:
-    """What is to be said of a row, its profile included."""
-    found = of.finding(row)
-    if not row.profile or found.machine is None:
-        return found
-    told, unknown = _deviations(tx, row.profile, found.machine)
-    status = "mismatching" if told else found.status
-    return replace(found, status=status, mismatches=(*found.mismatches, *told),
-                   unknown=(*found.unknown, *unknown))  # fmt: skip
-
-
-def _deviations(tx: Tx, profile: str, machine: Seen) -> tuple[list[str], list[str]]:
-    try:
-        sentences = profile_verbs.of_machine(tx, profile, machines.find(tx, machine.id))
-    except (Missing, Conflict) as error:
-        return [], [f"profile {profile}: {error}"]
-    return [f"profile {profile}: {sentence}" for sentence in sentences], []
-
-
-def strangers(tx: Tx, after: str, limit: int) -> tuple[list[tuple[Seen, str]], str]:
-    """Records that no row is about, by id behind `after`, with a sentence; and where to go on."""
-    rows, seen = manifest.every(tx), manifest.records(tx)
-    places = place(rows, seen)
-    known = {one.machine.id for one in places.values()}
-    some = [one for one in seen if one.id not in known and one.id > after][: limit + 1]
-    wired = {one.id: one for one in manifest.wired(tx, some[:limit])}
-    of = Manifest(rows, [wired.get(one.id, one) for one in seen], places)
-    found = [(wired[one.id], of.stranger(wired[one.id])) for one in some[:limit]]
-    return found, some[limit - 1].id if len(some) > limit else ""
-
-
-def row_of(tx: Tx, machine: Machine) -> Finding:
-    """The row that a machine is; raises Missing."""
-    missing = Missing(f"{machine.name} is not in the manifest")
-    (seen,) = manifest.records(tx, [machine.id])
-    has = seen.has()
-    # To hold all rows against 20,000 records takes a second; most machines are in no row at all.
-    if not any(values & has.get(kind, frozenset()) for row in manifest.every(tx)
-               for kind, values in wanted(row).items()):  # fmt: skip
-        raise missing
-    of = whole(tx)
-    for row in of.rows:
-        if (there := of.places.get(row.key)) and there.machine.id == machine.id:
-            return finding(tx, of, row)
-    raise missing
-
-
 def arrive(tx: Tx, policy: Policy, machine: Machine, now: datetime) -> Machine:
     """A machine has come: give it what its row says, where the policy says so.
 
@@ -169,7 +111,8 @@ def arrive(tx: Tx, policy: Policy, machine: Machine, now: datetime) -> Machine:
     if policy.manifest != "apply" or machine.state != State.NEW:
         return machine
     (seen,) = manifest.records(tx, [machine.id])
-    found = manifest.wanted_by(tx, seen.has())
+    shown = {kind: values for kind, values in seen.has().items() if kind in CERTAIN}
+    found = manifest.wanted_by(tx, shown)
     if not found or any(kept.machine_id == machine.id for kept in found):
         return machine
     why = _doubt(found, seen)
@@ -202,7 +145,8 @@ def apply(store: Store, keys: list[str], *, actor: str, now: datetime) -> list[G
     """Give the machines of these rows what their rows say, in whatever state they are."""
     with store.write() as tx:
         store.one_at_a_time(tx)
-        places = whole(tx).places
+        rows = [kept.row for kept in manifest.of_keys(tx, keys)]
+        places = placement.around(tx, rows).places
         return [_apply(tx, key, places.get(key), actor=actor, now=now) for key in keys]
 
 

@@ -17,6 +17,7 @@ _WEIGHTS = {kind: WEIGHTS[kind] for kind in ("uuid", "mac", "bmc", "serial")} | 
 }  # fmt: skip
 _CALLED = {"uuid": "hardware UUID", "mac": "MAC", "bmc": "BMC's MAC", "serial": "serial number",
            "address": "BMC's address", "name": "name"}  # fmt: skip
+_NOTHING: frozenset[str] = frozenset()
 CERTAIN = frozenset({"uuid", "mac", "bmc", "serial"})
 """By these a machine may be given what its row says; an address or a name alone only suggests."""
 
@@ -110,20 +111,22 @@ def _greedy(
         if key in found and found[key][0] == score and machine not in taken:
             rivals.setdefault(key, []).append(known[machine].name)
     return {
-        key: Place(
-            known[machine],
-            tuple(kind for kind in _WEIGHTS if wanted(rows[key]).get(kind, frozenset())
-                  & has[machine].get(kind, frozenset())),
-            tuple(sorted(rivals.get(key, ()))[:8]),
-        )
+        key: Place(known[machine], _agreeing(wanted(rows[key]), has[machine]),
+                   tuple(sorted(rivals.get(key, ()))[:8]))
         for key, (_, machine) in found.items()
     }  # fmt: skip
+
+
+def _agreeing(
+    wants: Mapping[str, frozenset[str]], has: Mapping[str, frozenset[str]]
+) -> tuple[str, ...]:
+    return tuple(kind for kind in _WEIGHTS if wants.get(kind, _NOTHING) & has.get(kind, _NOTHING))
 
 
 def _score(wants: Mapping[str, frozenset[str]], has: Mapping[str, frozenset[str]]) -> int:
     score = 0
     for kind, weight in _WEIGHTS.items():
-        mine, theirs = wants.get(kind, frozenset()), has.get(kind, frozenset())
+        mine, theirs = wants.get(kind, _NOTHING), has.get(kind, _NOTHING)
         if mine & theirs:
             score += weight
         elif mine and theirs and kind != "name":

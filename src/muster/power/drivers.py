@@ -12,6 +12,7 @@ import importlib
 import re
 from dataclasses import dataclass
 from importlib import metadata
+from ipaddress import ip_address
 from typing import Any, Protocol, cast
 
 NAMES = (
@@ -311,4 +312,18 @@ def told(name: str, parameters: dict[str, str]) -> list[str]:
 
 def bmc_of(name: str, parameters: dict[str, str]) -> str:
     """What only one operation at a time may talk to, as "10.0.0.5" or "qemu:///system m1"."""
-    return " ".join(parameters.get(key, "") for key in load(name).BMC).strip()[:255]
+    parts = {key: parameters.get(key, "") for key in load(name).BMC}
+    if "power_address" in parts:
+        parts["power_address"] = _one_form(parts["power_address"])
+    return " ".join(parts.values()).strip()[:255]
+
+
+def _one_form(address: str) -> str:
+    """https://10.0.0.5/, 10.0.0.5:443 and 10.0.0.5 are one BMC."""
+    bare = address.removeprefix("https://").rstrip("/")
+    for text in (bare, bare.removesuffix(":443")):
+        try:
+            return str(ip_address(text.strip("[]")))
+        except ValueError:
+            continue
+    return bare.removesuffix(":443")

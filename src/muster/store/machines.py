@@ -95,6 +95,12 @@ def after(tx: Tx, machine: str, *, limit: int) -> list[Machine]:
     return all_to(Machine, tx.execute(query.limit(limit)))
 
 
+def ids_after(tx: Tx, machine: str) -> list[str]:
+    """Every id behind this one, in order."""
+    query = sa.select(machines.c.id).where(machines.c.id > machine).order_by(machines.c.id)
+    return list(tx.execute(query).scalars())
+
+
 def of_model(tx: Tx, vendor: str, product: str, *, limit: int) -> list[Machine]:
     """Machines of one model by id; `vendor` "" is any."""
     query = sa.select(machines).where(machines.c.product == product).order_by(machines.c.id)

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of the manifest, and of records what is compared with them."""
+"""Rows of the manifest, and of records what is compared with them.
+
+Both sides are found by what they show, so that one row or machine is looked at without the others.
+"""
 
 import ipaddress
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,14 +15,19 @@ import sqlalchemy as sa
 
 from muster.machine.cabling import Wired, neighbour
 from muster.machine.manifest import Cable, Row
-from muster.machine.placing import Seen
+from muster.machine.placing import Seen, wanted
+from muster.machine.traits import Trait, fold
 from muster.store.engine import Missing, Tx
 from muster.store.schema import findings, machines, macs
 from muster.store.schema_record import evidence, expected_evidence, expected_machines, machine_tags
+from muster.store.schema_search import machine_traits
+from muster.store.traits import VERSION, trait_id
 
 T = TypeVar("T")
 _AT_ONCE = 5000
 """Rows of four values stay below the parameters that SQLite (32,766) and PostgreSQL take."""
+_OWN_BMC = ("redfish", "ipmi", "wedge")
+"""Drivers whose power_address is the machine's own BMC; a PDU's or a hypervisor's is not."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,23 @@ class Kept:
     machine_id: str | None
 
 
-def every(tx: Tx) -> list[Row]:
-    """All rows by rack, place and key."""
-    found = [_row(item) for item in tx.execute(sa.select(expected_machines.c.row)).scalars()]
-    return sorted(found, key=lambda row: (row.rack, row.position or 0, row.key))
+def every(tx: Tx, rack: str | None = None) -> list[Row]:
+    """All rows, or those of a rack, by rack, place and key."""
+    query = sa.select(expected_machines.c.row)
+    if rack is not None:
+        query = query.where(expected_machines.c.rack == rack)
+    return in_order(map(_row, tx.execute(query).scalars()))
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """As lists show them."""
+    return sorted(rows, key=lambda row: (row.rack, row.position or 0, row.key))
+
+
+def racks(tx: Tx) -> list[str]:
+    """Every rack's name, "" where a row says none."""
+    query = sa.select(expected_machines.c.rack).distinct()
+    return sorted(tx.execute(query).scalars())
 
 
 def any_row(tx: Tx) -> bool:
@@ -71,7 +93,7 @@ def write(
     ]  # fmt: skip
     pairs = [
         {"kind": kind, "value": value, "key": row.key}
-        for _, row in rows for kind, several in row.strong().items() for value in several
+        for _, row in rows for kind, several in wanted(row).items() for value in several
     ]  # fmt: skip
     for portion in _portions(values):
         tx.execute(expected_machines.insert(), portion)
@@ -80,12 +102,77 @@ def write(
 
 
 def wanted_by(tx: Tx, shown: Mapping[str, Collection[str]]) -> list[Kept]:
-    """The rows that state one of these (value by kind)."""
+    """The rows that state one of these (values by kind)."""
     keys: set[str] = set()
     for kind, values in shown.items():
-        same = sa.and_(expected_evidence.c.kind == kind, expected_evidence.c.value.in_(values))
-        keys |= set(tx.execute(sa.select(expected_evidence.c.key).where(same)).scalars())
-    return [find(tx, key) for key in sorted(keys)]
+        for some in _portions(sorted(values)):
+            same = sa.and_(expected_evidence.c.kind == kind, expected_evidence.c.value.in_(some))
+            keys |= set(tx.execute(sa.select(expected_evidence.c.key).where(same)).scalars())
+    return of_keys(tx, keys)
+
+
+def of_keys(tx: Tx, keys: Iterable[str]) -> list[Kept]:
+    """Those of them that are there, by key."""
+    found = []
+    for some in _portions(sorted(keys)):
+        query = sa.select(expected_machines).where(expected_machines.c.key.in_(some))
+        found += [Kept(_row(item.row), item.machine_id) for item in tx.execute(query)]
+    return sorted(found, key=lambda kept: kept.row.key)
+
+
+def holders(tx: Tx, shown: Mapping[str, Collection[str]]) -> set[str]:
+    """The records (ids) that have one of these (values by kind), and perhaps a few more."""
+    found: set[str] = set()
+    for kind, values in shown.items():
+        for some in _portions(sorted(values)):
+            found |= set(tx.execute(_holding(kind, some)).scalars())
+    if shown.get("serial"):
+        # Since an upgrade; server's catch_up is at them.
+        behind = sa.select(machines.c.id).where(machines.c.traits_version < VERSION)
+        found |= set(tx.execute(behind).scalars())
+    return found
+
+
+def _holding(kind: str, values: Sequence[str]) -> sa.Select[Any]:
+    if kind == "mac":
+        return sa.select(macs.c.machine_id).where(macs.c.mac.in_(values))
+    if kind == "bmc":
+        same = sa.and_(evidence.c.kind == "bmc", evidence.c.value.in_(values))
+        return sa.select(evidence.c.machine_id).where(same)
+    if kind == "serial":
+        ids = [trait_id(Trait("serial", fold(value))) for value in values]
+        return sa.select(machine_traits.c.machine_id).where(machine_traits.c.trait_id.in_(ids))
+    column = machines.c[{"address": "bmc"}.get(kind, kind)]
+    return sa.select(machines.c.id).where(column.in_(values))
+
+
+def at_switches(tx: Tx, switches: Iterable[str]) -> list[Row]:
+    """The rows with a cable to one of these (by `switch_key`), and perhaps a few more."""
+    found: dict[str, Row] = {}
+    for switch in switches:
+        query = sa.select(expected_machines.c.row).where(_holds(expected_machines.c.row, switch))
+        for row in map(_row, tx.execute(query).scalars()):
+            found[row.key] = row
+    return list(found.values())
+
+
+def that_heard(tx: Tx, switches: Iterable[str]) -> set[str]:
+    """The records (ids) that heard one of these by LLDP, and perhaps a few more."""
+    found: set[str] = set()
+    for switch in switches:
+        query = sa.select(findings.c.machine_id).where(findings.c.name == "lldp")
+        found |= set(tx.execute(query.where(_holds(findings.c.body, switch))).scalars())
+    return found
+
+
+def _holds(column: sa.Column[Any], text: str) -> sa.ColumnElement[bool]:
+    """Whether the JSON may hold the text, in whatever case.
+
+    No index: 100,000 short documents are read through in a tenth of a second.
+    """
+    # JSON escapes what is not ASCII, and quotes: the longest part without any.
+    part = max(re.findall(r"[ !#-\[\]-~]+", text), key=len, default="")
+    return sa.func.lower(sa.cast(column, sa.Text)).contains(part.lower(), autoescape=True)
 
 
 def given(tx: Tx, key: str, machine: str) -> None:
@@ -96,8 +183,10 @@ def given(tx: Tx, key: str, machine: str) -> None:
 
 def records(tx: Tx, only: Sequence[str] | None = None) -> list[Seen]:
     """Every record (or those with these ids) with what it is known by, by id."""
-    keys = ("id", "name", "uuid", "serial", "product", "pool", "power_parameters")
+    keys = ("id", "name", "uuid", "serial", "product", "pool", "power_driver", "bmc")
     query = sa.select(*(machines.c[name] for name in keys)).order_by(machines.c.id)
+    if only is not None and len(only) > _AT_ONCE:
+        return [one for some in _portions(sorted(only)) for one in records(tx, some)]
     if only is not None:
         query = query.where(machines.c.id.in_(only))
     rows = tx.execute(query).all()
@@ -106,7 +195,7 @@ def records(tx: Tx, only: Sequence[str] | None = None) -> list[Seen]:
         Seen(
             row.id, row.name, row.uuid, row.serial, row.product, row.pool,
             tags=frozenset(tags.get(row.id, ())),
-            bmc=_addresses([row.power_parameters.get("power_address")]),
+            bmc=_addresses([row.bmc] if row.power_driver in _OWN_BMC else ()),
             bmc_macs=frozenset(bmcs.get(row.id, ())),
             wired=Wired(macs=nics.get(row.id, {})),
         )

@@ -14,10 +14,10 @@ from litestar.params import Body, Parameter
 from litestar.response import Redirect
 
 from muster.lifecycle import manifest as verbs
+from muster.lifecycle import placement
 from muster.lifecycle.manifest import Taken
 from muster.machine import manifestfile
-from muster.machine.manifest import BadManifest, BadRow
-from muster.machine.placing import Finding
+from muster.machine.manifest import BadManifest, BadRow, Row
 from muster.store import machines, manifest
 from muster.store.engine import Missing, Store
 from muster.web.page import page
@@ -65,23 +65,41 @@ def _shown(
     status: str = "", after: str = "", code: int = 200,
 ) -> Response[Any]:  # fmt: skip
     with store.read() as tx:
-        whole = verbs.whole(tx)
-        said = [whole.finding(row) for row in whole.rows if rack in ("", row.rack)]
-        counts = {word: sum(one.status == word for one in said) for word in STATUSES}
-        rows, following = _page([one for one in said if status in ("", one.status)], after)
-        found = [verbs.finding(tx, whole, one.row) for one in rows]
-    racks = list(dict.fromkeys(row.rack for row in whole.rows if row.rack))
+        racks = manifest.racks(tx)
+        if status:
+            # Which rows are so can be told of all of them only.
+            of = placement.whole(tx)
+            here = [row for row in of.rows if rack in ("", row.rack)]
+            rows, following = _page([r for r in here if of.finding(r).status == status], after)
+        else:
+            rows, following = _page(manifest.every(tx, rack or None), after)
+            of = placement.around(tx, rows)
+        found = [placement.finding(tx, of, row) for row in rows]
     return page(
-        request, "manifest.html", looking, status=code, found=found, counts=counts, racks=racks,
-        rack=rack, wanted=status, following=following, looked=looked, place=place,
+        request, "manifest.html", looking, status=code, found=found, statuses=STATUSES,
+        racks=[one for one in racks if one], some=bool(racks), rack=rack, wanted=status,
+        following=following, looked=looked, place=place,
     )  # fmt: skip
 
 
-def _page(said: Sequence[Finding], after: str) -> tuple[Sequence[Finding], str]:
-    keys = [one.row.key for one in said]
+@get("/topology/manifest/counts", sync_to_thread=True)
+def counts(
+    request: AnyRequest, store: Store, looking: Looking,
+    rack: Annotated[str, Parameter(max_length=256)] = "",
+) -> Response[Any]:  # fmt: skip
+    """How many rows are missing, mismatching and matching, for the page of rows."""
+    with store.read() as tx:
+        of = placement.whole(tx)
+    said = [of.finding(row).status for row in of.rows if rack in ("", row.rack)]
+    told = {status: said.count(status) for status in STATUSES}
+    return page(request, "manifest_counts.html", looking, counts=told, rack=rack)
+
+
+def _page(rows: Sequence[Row], after: str) -> tuple[Sequence[Row], str]:
+    keys = [row.key for row in rows]
     start = keys.index(after) + 1 if after in keys else 0
-    some = said[start : start + PAGE]
-    return some, some[-1].row.key if len(said) > start + PAGE else ""
+    some = rows[start : start + PAGE]
+    return some, some[-1].key if len(rows) > start + PAGE else ""
 
 
 @post(
@@ -136,8 +154,9 @@ def act(
         raise ClientException("do: apply or remove")
     if data.get("sure") != "yes":
         with store.read() as tx:
-            whole = verbs.whole(tx)
-        chosen = [whole.finding(row) for row in whole.rows if row.key in set(keys)]
+            rows = [kept.row for kept in manifest.of_keys(tx, keys)]
+            of = placement.around(tx, rows)
+        chosen = [of.finding(row) for row in rows]
         return page(request, "manifest_confirm.html", looking, do=do, chosen=chosen, place=place)
     if do == "remove":
         for key in keys:
@@ -174,11 +193,11 @@ def expected(
     with store.read() as tx:
         machine = machines.find(tx, reference)
         try:
-            found = verbs.row_of(tx, machine)
+            found = placement.row_of(tx, machine)
         except Missing:
             found = None
     return page(request, "machine_expected.html", looking, found=found, machine=machine,
                 place=place, should=should)  # fmt: skip
 
 
-ROUTES = [show, take, act, export, expected]
+ROUTES = [show, counts, take, act, export, expected]

@@ -3,14 +3,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any
 
 from litestar import Response, get
 from litestar.params import Parameter
 
-from muster.lifecycle import manifest as verbs
+from muster.lifecycle import placement
+from muster.machine.manifest import Row
 from muster.machine.placing import Finding, Manifest
-from muster.store import machines
+from muster.store import machines, manifest
 from muster.store.engine import Missing, Store, Tx
 from muster.web.page import page
 from muster.web.session import AnyRequest, Looking
@@ -74,23 +76,31 @@ def show(
 ) -> Response[Any]:
     """Some racks drawn, and beside them every rack by name where there are more."""
     with store.read() as tx:
-        whole = verbs.whole(tx)
-        names = list(dict.fromkeys(row.rack for row in whole.rows))
+        names = manifest.racks(tx)
         if rack and rack not in names:
             raise Missing(f"the manifest has no rack {rack!r}")
         start = names.index(after) + 1 if after in names else 0
         chosen = [rack] if rack else names[start : start + DRAWN]
-        drawn = [elevation(name, _slots(tx, whole, name)) for name in chosen]
-        strangers, more = verbs.strangers(tx, "", STRANGERS) if whole.rows else ([], "")
+        rows = {name: manifest.every(tx, name) for name in chosen}
+        of = placement.around(tx, list(chain.from_iterable(rows.values())))
+        drawn = [elevation(name, _slots(tx, of, rows[name])) for name in chosen]
     following = chosen[-1] if not rack and len(names) > start + DRAWN else ""
     return page(
         request, "racks.html", looking, racks=drawn, names=[n for n in names if n], rack=rack,
-        following=following, strangers=strangers, more=bool(more), place=place,
+        following=following, place=place,
     )  # fmt: skip
 
 
-def _slots(tx: Tx, whole: Manifest, rack: str) -> list[Slot]:
-    found = [verbs.finding(tx, whole, row) for row in whole.rows if row.rack == rack]
+@get("/topology/strangers", sync_to_thread=True)
+def strangers(request: AnyRequest, store: Store, looking: Looking) -> Response[Any]:
+    """Machines that no row is about, for the page of racks: all rows are held against all."""
+    with store.read() as tx:
+        found, more = placement.strangers(tx, "", STRANGERS)
+    return page(request, "strangers.html", looking, strangers=found, more=bool(more))
+
+
+def _slots(tx: Tx, of: Manifest, rows: Sequence[Row]) -> list[Slot]:
+    found = [placement.finding(tx, of, row) for row in rows]
     ids = [one.machine.id for one in found if one.machine]
     states = {machine.id: str(machine.state) for machine in machines.of_ids(tx, ids)}
     return [Slot(one, states.get(one.machine.id, "") if one.machine else "") for one in found]
@@ -121,4 +131,4 @@ def _units(tops: dict[int, Slot], height: int) -> Iterator[Unit]:
             yield Unit(number, inside=lowest <= number)
 
 
-ROUTES = [show]
+ROUTES = [show, strangers]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from litestar import Response, get
 from litestar.params import Parameter
 
-from muster.lifecycle import manifest as verbs
+from muster.lifecycle import placement
 from muster.machine.cabling import Cabled, neighbour, switch_key
 from muster.machine.manifest import Row
 from muster.machine.placing import Finding, Manifest
@@ -31,7 +31,7 @@ def show(
     """The picture, and the same as a table; of one rack's machines where it is asked for."""
     with store.read() as tx:
         told = findings.of_all(tx, "lldp", limit=MOST)
-        whole = verbs.whole(tx, strangers=list(told))
+        whole = placement.whole(tx, strangers=list(told))
         names = machines.names(tx, list(told))
     found = [whole.finding(row) for row in whole.rows if rack in ("", row.rack)][:MOST]
     if rack:
