@@ -2,6 +2,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -9,9 +10,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from muster.store import events
+from muster.machine.manifest import Row
+from muster.store import events, manifest
 from muster.store.engine import CannotOpen, Store, alembic_config
 from muster.store.schema import metadata
+from muster.store.schema_record import expected_machines
 
 
 @pytest.fixture
@@ -168,3 +171,18 @@ def test_tables_of_a_newer_muster_are_left_alone(empty: Store) -> None:
         "its tables are of another version of muster (Can't locate revision identified by '9999');"
         " use that version or restore a backup"
     )
+
+
+def test_rows_of_an_older_manifest_are_found_by_name_and_bmc_too(
+    empty: Store, now: datetime
+) -> None:
+    alembic(empty, command.upgrade, "0021_choices")
+    rows = [Row(name="web-1", serial="SN1", bmc="10.0.0.5"), Row(uuid=str(UUID(int=7)))]
+    values = [{"key": row.key, "row": row.plain(), "updated_by": "", "updated_at": now,
+               "rack": ""} for row in rows]  # fmt: skip
+    with empty.write() as tx:
+        tx.execute(expected_machines.insert(), values)
+    empty.migrate()
+    with empty.read() as tx:
+        for shown in ({"address": ["10.0.0.5"]}, {"name": ["web-1"]}):
+            assert [kept.row for kept in manifest.wanted_by(tx, shown)] == rows[:1]
