@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
+from muster.cli import tables
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.forms import json_text
 from muster.cli.words import clean, plain
@@ -37,11 +36,11 @@ def clashes(*, decided: bool = False, output: Output = "text") -> None:
     if not found:
         print("no clash was decided" if decided else "no clash waits for a decision")
         return
-    table = Table("clash", "since", "what", *(["decided"] if decided else []), box=None)
+    table = tables.table("clash", "since", "what", *(["decided"] if decided else []))
     for one in found:
         told = [clean(f"{one['decision']} by {one['decided_by']}")] if decided else []
         table.add_row(str(one["id"]), one["at"][:16], clean(one["because"]), *told)
-    Console().print(table)
+    tables.put(table)
 
 
 @clash.command(name="show")

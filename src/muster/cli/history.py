@@ -4,9 +4,8 @@
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
+from muster.cli import tables
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.forms import json_text
 from muster.cli.words import clean, plain
@@ -67,9 +66,9 @@ def component(serial: str, /, *, output: Output = "text") -> None:
         return
     if not found:
         fail(f"no machine has shown a component with the serial number {serial!r}")
-    table = Table("what", "machine", "place", "from", "last seen", "gone", "model", box=None)
+    table = tables.table("what", "machine", "place", "from", "last seen", "gone", "model")
     for stay in found:
         times = [(stay[at] or "")[:16] for at in ("first_at", "last_at", "gone_at")]
         words = [stay["kind"], stay["machine_name"], stay["place"], *times, stay["model"]]
         table.add_row(*map(clean, words))
-    Console().print(table)
+    tables.put(table)

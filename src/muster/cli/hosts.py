@@ -6,9 +6,8 @@ import urllib.parse
 from typing import Any, Literal
 
 import cyclopts
-from rich.console import Console
-from rich.table import Table
 
+from muster.cli import tables
 from muster.cli.client import ApiError, Client, fail
 from muster.cli.verbs import value_of
 from muster.cli.words import clean, plain, size
@@ -40,7 +39,7 @@ def add(name: str, power_address: str, /, *parameters: str) -> None:
 @app.command(name="list")
 def every() -> None:
     """Every host and what it was read to be."""
-    table = Table("name", "address", "server", "instances", "CPUs", "memory", "why")
+    table = tables.table("name", "address", "server", "instances", "CPUs", "memory", "why")
     for host in _ask("GET", "/hosts"):
         told = host["summary"]
         resources = told.get("resources", {})
@@ -53,18 +52,18 @@ def every() -> None:
             size(resources["memory_bytes"]) if resources else "",
             clean(host["error"]),
         )
-    Console().print(table)
+    tables.put(table)
 
 
 @app.command
 def show(host: str, /) -> None:
     """One host and its instances."""
     _print(_ask("GET", _path(host)))
-    table = Table("instance", "kind", "power", "CPUs", "memory", "MAC", "machine")
+    table = tables.table("instance", "kind", "power", "CPUs", "memory", "MAC", "machine")
     for one in _ask("GET", _path(host, "/instances")):
         words = [clean(one[key]) for key in ("name", "kind", "state", "cpus", "memory")]
         table.add_row(*words, clean(", ".join(one["macs"])), one["machine"])
-    Console().print(table)
+    tables.put(table)
 
 
 @app.command

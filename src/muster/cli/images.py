@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
 
+from muster.cli import tables
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.words import clean, plain
 
@@ -61,11 +61,11 @@ def chosen(machine: str = "", /, *, output: Output = "text") -> None:
     elif machine:
         _tell(machine, found)
     else:
-        table = Table("tag", "image", "kernel options", "datasource", "by", box=None)
+        table = tables.table("tag", "image", "kernel options", "datasource", "by")
         for name, one in found.items():
             words = (one["image"], one["kernel_options"], one["datasource"], one["set_by"])
             table.add_row(*map(clean, (name, *words)))
-        Console().print(table)
+        tables.put(table)
 
 
 def _tell(machine: str, offer: dict[str, Any]) -> None:

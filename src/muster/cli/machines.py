@@ -5,10 +5,8 @@ import json
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
-from muster.cli import views
+from muster.cli import tables, views
 from muster.cli.client import ApiError, Client, credentials_file, fail
 from muster.cli.forms import csv_text, json_text, yaml_text
 from muster.cli.words import clean, size, state
@@ -94,10 +92,13 @@ def _print_fields(fields: str, found: list[dict[str, Any]], output: str) -> None
     if output == "csv":
         print(csv_text(head, rows), end="")
         return
-    table = Table(*head)
+    table = tables.table(*head)
     for row in rows:
         table.add_row(*map(clean, row))
-    Console().print(table if found else "no machine is so")
+    if found:
+        tables.put(table)
+    else:
+        print("no machine is so")
 
 
 def _flat(value: Any) -> Any:
@@ -151,11 +152,11 @@ def _print_table(
         hint = "connect one to the network and switch it on (network boot first)"
         print("no machine is so" if filtered else f"no machines yet: {hint}")
         return
-    table = Table(*COLUMNS, *(["is listed because"] if because else []))
+    table = tables.table(*COLUMNS, *(["is listed because"] if because else []))
     for machine in found:
         told = [clean(because[machine["id"]])] if because else []
         table.add_row(*row(machine), *told)
-    Console().print(table)
+    tables.put(table)
 
 
 def row(machine: dict[str, Any]) -> list[Any]:
@@ -169,19 +170,24 @@ def row(machine: dict[str, Any]) -> list[Any]:
         str(summary.get("cpu_count") or ""),
         size(summary["memory_bytes"]) if summary.get("memory_bytes") else "",
         size(sum(disk["size_bytes"] for disk in disks)) if disks else "",
-        ", ".join(machine["macs"][:2]) + (" ..." if len(machine["macs"]) > 2 else ""),
+        _first(machine["macs"]),
         clean(", ".join(machine["tags"])),
         clean(machine["state_reason"]),
     ]
 
 
+def _first(macs: list[str]) -> str:
+    more = f" +{len(macs) - 1}" if len(macs) > 1 else ""
+    return macs[0] + more if macs else ""
+
+
 def _print_chosen(
     chosen: tuple[str, ...], found: list[dict[str, Any]], because: dict[str, str]
 ) -> None:
-    table = Table(*chosen)
+    table = tables.table(*chosen)
     for machine in found:
         table.add_row(*(clean(cell) for cell in _plain_row(chosen, machine, because)))
-    Console().print(table)
+    tables.put(table)
 
 
 def _plain_row(

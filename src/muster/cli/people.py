@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
+from muster.cli import tables
 from muster.cli.client import ApiError, Client, fail
 from muster.cli.forms import json_text
 from muster.cli.words import clean, plain
@@ -103,10 +102,10 @@ def _show(found: list[dict[str, Any]], columns: tuple[str, ...], output: str) ->
     if output == "json":
         print(json_text(found))
         return
-    table = Table(*columns, box=None)
+    table = tables.table(*columns)
     for one in found:
         table.add_row(*(clean(str(one[name] or "")) for name in columns))
-    Console().print(table)
+    tables.put(table)
 
 
 def _path(kind: str, name: str) -> str:
