@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
+from muster.cli import tables
 from muster.cli.client import ApiError, Client, fail
 from muster.cli.forms import json_text
 from muster.cli.words import clean, plain
@@ -26,11 +25,11 @@ def list_rules(*, output: Output = "text") -> None:
     if output == "json":
         print(json_text(found))
         return
-    table = Table("rule", "priority", "on", "machines", "condition", "then", box=None)
+    table = tables.table("rule", "priority", "on", "machines", "condition", "then")
     for one in found:
         words = [one["name"], one["priority"], "on" if one["enabled"] else "off", one["machines"]]
         table.add_row(*map(clean, [*words, one["condition"], _then(one["actions"])]))
-    Console().print(table)
+    tables.put(table)
 
 
 @rule.command(name="add")

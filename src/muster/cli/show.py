@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from muster.cli import tables
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.words import clean, log_summary, plain, size, state
 
@@ -139,7 +139,7 @@ def _row_facts(found: dict[str, Any] | None) -> Iterable[tuple[str, str]]:
 def _print_run(console: Console, run: dict[str, Any]) -> None:
     console.print()
     console.print(f"run {run['id']}: {run['mode']}", state(run["state"]), clean(run["reason"]))
-    table = Table("result", "script", "state", "seconds", "output", "why", box=None)
+    table = tables.table("result", "script", "state", "seconds", "output", "why")
     for result in run["results"]:
         seconds = result["runtime_s"]
         table.add_row(
@@ -150,7 +150,7 @@ def _print_run(console: Console, run: dict[str, Any]) -> None:
             size(result["output_bytes"]),
             clean(_why(result)),
         )
-    console.print(table)
+    tables.put(table)
 
 
 def _why(result: dict[str, Any]) -> str:

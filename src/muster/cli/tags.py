@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
+from muster.cli import tables
 from muster.cli.acting import act
 from muster.cli.client import ApiError, Client, fail, machine_path
 from muster.cli.forms import json_text
@@ -30,11 +29,11 @@ def list_tags(*, output: Output = "text") -> None:
     if output == "json":
         print(json_text(found))
         return
-    table = Table("tag", "machines", "given by", "comment", box=None)
+    table = tables.table("tag", "machines", "given by", "comment")
     for one in found:
         count = f"{one['machines']}{'' if one['settled'] else ' so far'}"
         table.add_row(clean(one["name"]), count, clean(_given_by(one)), clean(one["comment"]))
-    Console().print(table)
+    tables.put(table)
 
 
 @tag.command(name="set")
@@ -85,11 +84,11 @@ def tags_of(name: str, /, *, output: Output = "text") -> None:
     if output == "json":
         print(json_text(found))
         return
-    table = Table("tag", "from", "since", "because", box=None)
+    table = tables.table("tag", "from", "since", "because")
     for one in found:
         source = " ".join(filter(None, (one["source"], one["origin"])))
         table.add_row(*map(clean, (one["tag"], source, one["at"][:16], one["because"])))
-    Console().print(table)
+    tables.put(table)
 
 
 @machine.command(name="tag")

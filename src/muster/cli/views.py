@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
+from muster.cli import tables
 from muster.cli.client import ApiError, Client, fail
 from muster.cli.forms import json_text
 from muster.cli.words import clean, plain
@@ -25,12 +24,12 @@ def list_views(
     if output == "json":
         print(json_text(found))
         return
-    table = Table("view", "of", "shared", "shows", box=None)
+    table = tables.table("view", "of", "shared", "shows")
     for one in found:
         shown = urllib.parse.unquote_plus(one["query"])
         cells = (one["name"], one["owner"], "yes" if one["shared"] else "", shown)
         table.add_row(*map(clean, cells))
-    Console().print(table)
+    tables.put(table)
 
 
 @app.command
