@@ -76,6 +76,7 @@ machine_image: GET /machines/{reference}/image
 choose_for_machine: PUT /machines/{reference}/image +
 mark_broken: POST /machines/{reference}/mark-broken +
 mark_fixed: POST /machines/{reference}/mark-fixed +
+merge_machines: POST /machines/{reference}/merge +
 machine_notes: GET /machines/{reference}/notes ?fields limit
 add_note: POST /machines/{reference}/notes +
 override_tests: POST /machines/{reference}/override +

@@ -62,6 +62,7 @@ BODIES = {
     "/api/v1/machines/{reference}/image": {"kernel_options": "quiet", "datasource": "maas"},
     "/api/v1/tags/{tag}/image": {"kernel_options": "quiet", "datasource": "maas"},
     "/api/v1/machines/{reference}/split": {"macs": [MAC], "uuid": UUID},
+    "/api/v1/machines/{reference}/merge": {"other": "web-2"},
     "/api/v1/clashes/{clash}/decide": {"decision": "same", "keep": "web-1"},
     "/api/v1/rules/{rule}": {"condition": "virtual", "tags": ["x"], "pool": "p", "notify": True},
 }
@@ -128,6 +129,7 @@ UNKNOWN = {
     "/api/v1/machines/{reference}/notes": "reference",
     "/api/v1/notes/{note}": "note",
     "/api/v1/machines/{reference}/split": "reference",
+    "/api/v1/machines/{reference}/merge": "reference",
     "/api/v1/clashes/{clash}": "clash",
     "/api/v1/clashes/{clash}/decide": "clash",
     "/api/v1/clashes/{clash}/undo": "clash",

@@ -134,6 +134,7 @@ def test_every_missing_field_is_named(gate: Door) -> None:
         "/api/v1/scripts/lint": ("source",),
         "/api/v1/machines/{reference}/notes": ("text",),
         "/api/v1/machines/{reference}/split": ("macs",),
+        "/api/v1/machines/{reference}/merge": ("other",),
         "/api/v1/clashes/{clash}/decide": ("decision",),
         "/api/v1/rules/{rule}": ("condition",),
         "/api/v1/views/{view}": ("query",),

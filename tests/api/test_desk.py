@@ -224,6 +224,12 @@ def people_s_decisions(tour: Tour, words: dict[str, str]) -> None:
     split = {"clash": tour.desk.get("/clashes?decided=true")[0]["id"]}
     tour.good("POST", "/api/v1/clashes/{clash}/undo", words=split)
     assert tour.desk.ask("GET", f"/machines/{made['id']}").status_code == 404
+    twin = tour.desk.ask("POST", "/machines/{reference}/split".format(**words),
+                         json={"macs": [other]}).json()["id"]  # fmt: skip
+    kept = tour.good(
+        "POST", "/api/v1/machines/{reference}/merge", words=words, json={"other": twin}
+    )
+    assert other in kept.json()["macs"]
 
 
 def people_s_accounts(tour: Tour) -> None:

@@ -49,6 +49,7 @@ RECORD = (
     "/machines/{reference}",
     "/machines/{reference}/notes",
     "/machines/{reference}/split",
+    "/machines/{reference}/merge",
     "/tags/{tag}",
     "/tags/{tag}/machines",
     "/rules/{rule}",

@@ -119,7 +119,7 @@ def test_a_nic_in_a_machine_not_known_becomes_a_record_of_its_own(rack: Rack, ot
     decide(rack, clash, "new")
     welcome = claims(rack, **words, key="k7")
     assert welcome.decision == "run"
-    with pytest.raises(Conflict, match="has been looked at since: merge it"):
+    with pytest.raises(Conflict, match="has been looked at since: muster clash merge"):
         undo(rack, clash)
 
 
@@ -221,9 +221,49 @@ def test_a_record_of_two_machines_is_split_and_made_one_again(rack: Rack, otter)
     with rack.store.read() as tx:
         row = clashes.find(tx, number)
     undo(rack, row)
+    assert waiting(rack) == []
     assert [m.name for m in rack.machines()] == [otter]
     assert rack.macs(otter) == [M1, M2]
     assert len(rack.runs(otter)) == 2
+
+
+def test_two_records_that_a_person_knows_to_be_one_machine_become_one_and_two_again(
+    rack: Rack, otter
+) -> None:
+    twin = machine(rack, 2)
+    before = everything(rack)
+    with pytest.raises(Conflict, match="is one record already"):
+        merge(rack, otter, otter)
+    number = merge(rack, otter, twin)
+    assert [m.name for m in rack.machines()] == [otter]
+    assert rack.macs(otter) == [M1, M2]
+    assert len(rack.runs(otter)) == 2
+    with rack.store.read() as tx:
+        row = clashes.find(tx, number)
+        assert clashes.some(tx) == []
+    assert (row.decision, row.because) == (
+        "merge",
+        f"{twin} was {otter}: two records of one machine",
+    )
+    undo(rack, row)
+    assert everything(rack) == before
+    with rack.store.read() as tx:
+        assert (clashes.some(tx), clashes.find(tx, number).decision) == ([], "undone")
+    with pytest.raises(Conflict, match="was undone already"):
+        undo(rack, row)
+
+
+def test_where_a_clash_waits_about_both_that_is_decided(rack: Rack, otter) -> None:
+    twin = machine(rack, 2)
+    claims(rack, uuid=U1, macs=[M2])
+    (clash,) = waiting(rack)
+    assert len(clash.machines) == 2
+    with pytest.raises(Conflict, match=f"muster clash decide {clash.id} merge {otter}"):
+        merge(rack, otter, twin)
+
+
+def merge(rack: Rack, kept: str, other: str) -> int:
+    return verbs.merge(rack.store, kept, other, actor="ann", now=rack.now())
 
 
 def test_the_time_is_that_of_the_decision(rack: Rack, otter, now: datetime) -> None:

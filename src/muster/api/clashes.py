@@ -85,6 +85,13 @@ class Splitting(Limited):
                 raise ValueError(f"macs: {mac[:80]!r} is no MAC")
 
 
+@dataclass(frozen=True)
+class Merging(Limited):
+    """The other record of the same machine, by name or id."""
+
+    other: str = limited(most=63)
+
+
 @get("/clashes", sync_to_thread=True)
 def list_clashes(
     store: Store,
@@ -139,6 +146,16 @@ def split_machine(
         return machines(tx, [rows.find(tx, made.id)])[0]
 
 
+@post(PATH + "/merge", status_code=200, sync_to_thread=True, dependencies=role("operator"))
+def merge_machines(
+    reference: Reference, data: Merging, store: Store, user: User, now: datetime
+) -> MachineShown:
+    """Another record is this machine too: its history becomes this one's. Undone as a clash."""
+    verbs.merge(store, reference, data.other, actor=user.name, now=now)
+    with store.read() as tx:
+        return machines(tx, [rows.find(tx, reference)])[0]
+
+
 def _shown(store: Store, number: int) -> ClashShown:
     with store.read() as tx:
         clash = clashes.find(tx, number)
@@ -179,4 +196,4 @@ def _lists(kinds: Evidence) -> dict[str, list[str]]:
     return {kind: [v.replace("\x1f", " ") for v in sorted(kinds[kind])] for kind in sorted(kinds)}
 
 
-ROUTES = [list_clashes, show_clash, decide_clash, undo_clash, split_machine]
+ROUTES = [list_clashes, show_clash, decide_clash, undo_clash, split_machine, merge_machines]

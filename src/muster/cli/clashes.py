@@ -120,6 +120,21 @@ def split(machine: str, mac: str, /, *more: str, uuid: str = "") -> None:
     print(plain(f"the other one is {_ask('POST', machine_path(machine, '/split'), body)['name']}"))
 
 
+@clash.command(name="merge")
+def merge(keep: str, other: str, /) -> None:
+    """Make one record of two that are one machine; muster clash undo takes it back.
+
+    Parameters
+    ----------
+    keep
+        Name or id of the record that stays
+    other
+        Name or id of the one whose history becomes its own
+    """
+    found = _ask("POST", machine_path(keep, "/merge"), {"other": other})
+    print(plain(f"{other} is {found['name']} now"))
+
+
 def _print_evidence(kinds: dict[str, list[str]]) -> None:
     for kind, values in kinds.items():
         more = f" and {len(values) - 4} more" if len(values) > 4 else ""

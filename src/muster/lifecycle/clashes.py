@@ -25,6 +25,8 @@ Decision = Literal["same", "merge", "new", "different"]
 that machine too; their history becomes its own. new: a machine not known yet, which takes what is
 contested. different: several machines have what is contested; it identifies nobody any more."""
 
+_UNDONE = "undone"
+"""What a person did unasked (a split, a merge) and took back."""
 _SWALLOWED = ("uuid", "serial", "vendor", "product", "architecture", "firmware", "surveyed_at",
               "summary")  # fmt: skip
 
@@ -225,12 +227,18 @@ def undo(store: Store, number: int, *, actor: str, now: datetime) -> ClashRow:
         clash = clashes.find(tx, number)
         if clash.decided_at is None:
             raise Conflict(f"clash {number} is not decided: there is nothing to undo")
+        if clash.decision == _UNDONE:
+            raise Conflict(f"clash {number} was undone already")
         if clash.decided_by.startswith("clash "):
             raise Conflict(f"clash {number} was decided with {clash.decided_by}: undo that one")
         journal = clashes.journal(tx, number)
         machines.lock_all(tx, [*clash.machines, clash.kept])
         _UNDO[clash.decision](tx, clash, journal, now)
+        open_again: dict[str, Any]
         open_again = {"decided_at": None, "decision": "", "decided_by": "", "kept": ""}
+        if not clash.evidence and not journal.get("asked", True):
+            # Nobody asked who is who: there is nothing left to decide.
+            open_again |= {"decided_at": now, "decision": _UNDONE, "decided_by": actor}
         for one in [number, *journal.get("closed", [])]:
             clashes.decide(tx, one, journal=None, **open_again)
         told = f"clash {number}: the decision {clash.decision!r} was undone"
@@ -268,7 +276,10 @@ def _give_back(tx: Tx, journal: dict[str, Any], kept: str) -> None:
 def _undo_new(tx: Tx, clash: ClashRow, journal: dict[str, Any], now: datetime) -> None:
     made = machines.find(tx, journal["made"])
     if runs.some(tx, made.id, limit=1):
-        raise Conflict(f"{made.name} has been looked at since: merge it into the other one instead")
+        raise Conflict(
+            f"{made.name} has been looked at since: muster clash merge KEEP {made.name} makes it"
+            " one record with another"
+        )
     _give_back(tx, journal, made.id)
     machines.delete(tx, made.id)
 
@@ -324,6 +335,35 @@ def split(
         number = clashes.add(tx, boot=None, now=now, machines=[machine.id, made.id],
                              because=because, evidence={}, contested=pairs)  # fmt: skip
         clashes.decide(tx, number, decided_at=now, decision="split", decided_by=actor,
-                       kept=machine.id, journal={"made": made.id, "from": machine.id})  # fmt: skip
+                       kept=machine.id,
+                       journal={"made": made.id, "from": machine.id, "asked": False})  # fmt: skip
         events.add(tx, now, "clash.decided", because, actor=actor, machine=machine.id)
         return machines.find(tx, made.id), number
+
+
+def merge(store: Store, reference: str, other: str, *, actor: str, now: datetime) -> int:
+    """Two records of one machine become one, `reference`'s; returns the decision's number.
+
+    Raises Missing and Conflict.
+    """
+    with store.write() as tx:
+        store.one_at_a_time(tx)
+        kept, gone = machines.find(tx, reference), machines.find(tx, other)
+        if kept.id == gone.id:
+            raise Conflict(f"{kept.name} is one record already")
+        machines.lock_all(tx, [kept.id, gone.id])
+        for clash in clashes.some(tx, limit=1000):
+            if {kept.id, gone.id} <= set(clash.machines):
+                told = f"muster clash decide {clash.id} merge {kept.name}"
+                raise Conflict(f"clash {clash.id} waits about these two: {told}")
+        journal: dict[str, Any] = {"before": moves.record(tx, kept.id), "asked": False,
+                                   "taken": [], "learned": []}  # fmt: skip
+        journal["merged"] = [_merge(tx, gone, kept.id)]
+        journal["after"] = moves.record(tx, kept.id)
+        because = f"{gone.name} was {kept.name}: two records of one machine"
+        number = clashes.add(tx, boot=None, now=now, machines=[kept.id, gone.id],
+                             because=because, evidence={})  # fmt: skip
+        clashes.decide(tx, number, decided_at=now, decision="merge", decided_by=actor,
+                       kept=kept.id, journal=journal)  # fmt: skip
+        events.add(tx, now, "clash.decided", because, actor=actor, machine=kept.id)
+        return number
