@@ -19,3 +19,6 @@ def test_a_person_says_who_is_who_and_takes_it_back(person: Person) -> None:
     assert "is being looked at" in person.told_no("clash", "split", one, M2)
     assert "waits again" in person.gets("clash", "undo", "1")
     assert "is not decided" in person.told_no("clash", "undo", "1")
+    assert "clash 1 waits about these two" in person.told_no("clash", "merge", one, other)
+    person.gets("clash", "decide", "1", "different")
+    assert "is being looked at" in person.told_no("clash", "merge", one, other)

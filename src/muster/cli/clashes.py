@@ -98,7 +98,8 @@ def decide(
 def undo(number: int, /) -> None:
     """Take a decision back: the records are as before, but for what has come since."""
     found = _ask("POST", f"/clashes/{number}/undo")
-    print(plain(f"clash {number} waits again: {found['because']}"))
+    what = "was undone" if found["decision"] else "waits again"
+    print(plain(f"clash {number} {what}: {found['because']}"))
 
 
 @clash.command(name="split")
