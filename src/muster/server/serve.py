@@ -6,7 +6,8 @@ import contextlib
 import functools
 import gc
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ import uvloop
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from muster.boot import dhcp
+from muster.boot import dhcp, dhcp6
+from muster.boot.arch import UefiLoader
 from muster.boot.dhcplog import Asked, Loader, Reader, Unserved
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
@@ -41,7 +43,7 @@ from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.headers import Protocol
 from muster.server.loaders import Loaders
-from muster.server.relays import Relays, networks
+from muster.server.relays import Relays, by_ipv6_url, networks
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
 from muster.server.situation import Situation
 from muster.server.sockets import CannotStart
@@ -168,12 +170,15 @@ async def _serve(settings: Settings) -> None:
     store = open_store(settings)
     keyring = open_keyring(settings, store)
     library = Library(images_folder(settings))
-    segment = segments.find(settings) if settings.interface else None
+    segment, six = segments.both(settings)
     port = listening[-1].getsockname()[1]
-    address = segment.ip if segment else sockets.own_address(settings.listen)
-    policy = policy_of(settings, settings.url.rstrip("/") or f"http://{address}:{port}")
-    loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp", policy.url)
-    dnsmasq = await _start_dhcp(settings, segment, policy, store, loaders)
+    if six and listening[-1].family == socket.AF_INET:
+        listening.append(sockets.listen(f"[::]:{port}", beside=True))
+    urls = _urls(settings, segment, six, port)
+    policy = policy_of(settings, urls[0])
+    loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp", urls)
+    dnsmasq = await _start_dhcp(settings, await _dhcp_text(settings, segment, six, urls),
+                                store, loaders)  # fmt: skip
     _first_start(settings, store, policy)
     switchboard = power.Switchboard(store, keyring, policy, utc_now)
 
@@ -219,8 +224,16 @@ def _watching(
         return []
     mode: dhcp.Mode = settings.dhcp  # type: ignore[assignment]
     watch = neighbours.Watch(store, segment.interface, mode, utc_now)
-    step = functools.partial(asyncio.to_thread, watch.look)
-    return [asyncio.create_task(_every(neighbours.PERIOD_S, step))]
+    looks = [(neighbours.PERIOD_S, watch.look)]
+    try:
+        strays = neighbours.OtherVlans(store, segment.interface, utc_now)
+        looks.append((neighbours.STRAYS_S, strays.look))
+    except OSError as error:
+        log.warning("cannot listen for machines on other VLANs", why=str(error))
+    return [
+        asyncio.create_task(_every(period, functools.partial(asyncio.to_thread, look)))
+        for period, look in looks
+    ]
 
 
 async def _catch_up(store: Store, policy: Policy) -> None:
@@ -276,56 +289,80 @@ class _Server(uvicorn.Server):
         self._on_exit()
 
 
-async def _start_dhcp(
-    settings: Settings,
-    segment: dhcp.Segment | None,
-    policy: Policy,
-    store: Store,
-    loaders: Loaders,
-) -> Dnsmasq | None:
-    if settings.dhcp == "none":
-        return None
-    if segment is None:
-        raise BadSettings(f"dhcp={settings.dhcp} needs an interface: --interface NAME")
-    if settings.dhcp == "own":
-        others = await asyncio.to_thread(neighbours.at_start, segment.interface)
-        if others:
-            raise CannotStart(
-                f"another DHCP server, {others}, answers on {segment.interface}: two would give"
-                " machines different answers; use --dhcp proxy beside it, or stop it"
-            )
+def _urls(
+    settings: Settings, segment: dhcp.Segment | None, six: dhcp6.Segment6 | None, port: int
+) -> list[str]:
+    """The server as machines reach it; the last one by IPv6, where they boot by that."""
+    given = settings.url.rstrip("/")
+    by_ipv6 = [by_ipv6_url(given, six.ip, port)] if six else []
+    if six and segment is None:
+        return by_ipv6
+    address = segment.ip if segment else sockets.own_address(settings.listen)
+    host = f"[{address}]" if ":" in address else address
+    return list(dict.fromkeys([given or f"http://{host}:{port}", *by_ipv6]))
+
+
+async def _dhcp_text(
+    settings: Settings, segment: dhcp.Segment | None, six: dhcp6.Segment6 | None, urls: list[str]
+) -> str:
+    """dnsmasq.conf, "" when none is to run; raises CannotStart."""
     folder = Path(settings.data) / "dhcp"
+    uefi: UefiLoader = settings.uefi_loader  # type: ignore[assignment]
+    text = dhcp.alone(six.interface, folder) if six else ""
+    if settings.dhcp != "none":
+        if segment is None:
+            raise BadSettings(f"dhcp={settings.dhcp} needs an interface: --interface NAME")
+        if settings.dhcp == "own":
+            await _be_the_only_one(segment.interface)
+        mode: dhcp.Mode = settings.dhcp  # type: ignore[assignment]
+        text = dhcp.configuration(segment, mode, url=urls[0], folder=folder, uefi=uefi)
+    return text + dhcp6.lines(six, urls[-1], uefi) if six else text
+
+
+async def _be_the_only_one(interface: str) -> None:
+    others = await asyncio.to_thread(neighbours.at_start, interface)
+    if others:
+        raise CannotStart(
+            f"another DHCP server, {others}, answers on {interface}: two would give"
+            " machines different answers; use --dhcp proxy beside it, or stop it"
+        )
+
+
+async def _start_dhcp(
+    settings: Settings, text: str, store: Store, loaders: Loaders
+) -> Dnsmasq | None:
+    if not text:
+        return None
     loaders.refresh()
-    text = dhcp.configuration(
-        segment,
-        settings.dhcp,  # type: ignore[arg-type]
-        url=policy.url,
-        folder=folder,
-        uefi=settings.uefi_loader,  # type: ignore[arg-type]
-    )
-    dnsmasq = Dnsmasq(text, folder, _dhcp_reader(store))
+    dnsmasq = Dnsmasq(text, Path(settings.data) / "dhcp", _dhcp_reader(store))
     await dnsmasq.start()
     return dnsmasq
 
 
-def _dhcp_reader(store: Store) -> Callable[[str], Awaitable[None]]:
+def _dhcp_reader(store: Store) -> Callable[[list[str]], Awaitable[None]]:
     reader = Reader()
 
-    async def on_line(line: str) -> None:
-        log.debug("dnsmasq", line=line)
-        match reader.read(line):
-            case Asked(mac, detail):
-                await asyncio.to_thread(
-                    timeline.dhcp_seen, store, utc_now(), mac=mac, detail=detail
-                )
-            case Unserved(mac, detail):
-                await asyncio.to_thread(timeline.unserved, store, utc_now(), mac=mac, detail=detail)
-            case Loader(mac, detail, failed):
-                await asyncio.to_thread(
-                    timeline.loader_sent, store, utc_now(), mac=mac, detail=detail, failed=failed
-                )
+    async def on_lines(lines: list[str]) -> None:
+        for line in lines:
+            log.debug("dnsmasq", line=line)
+        if told := [said for line in lines if (said := reader.read(line))]:
+            await asyncio.to_thread(_note, store, told)
 
-    return on_line
+    return on_lines
+
+
+def _note(store: Store, told: Sequence[Asked | Unserved | Loader]) -> None:
+    """All that dnsmasq said meanwhile, in one transaction: it waits for us, and so do machines."""
+    now = utc_now()
+    with store.write() as tx:
+        for said in told:
+            match said:
+                case Asked(mac, detail):
+                    timeline.dhcp_seen(tx, now, mac=mac, detail=detail)
+                case Unserved(mac, detail):
+                    timeline.unserved(tx, now, mac=mac, detail=detail)
+                case Loader(mac, detail, failed):
+                    timeline.loader_sent(tx, now, mac=mac, detail=detail, failed=failed)
 
 
 def _first_start(settings: Settings, store: Store, policy: Policy) -> None:
