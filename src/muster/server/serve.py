@@ -334,13 +334,13 @@ async def _start_dhcp(
     if not text:
         return None
     loaders.refresh()
-    dnsmasq = Dnsmasq(text, Path(settings.data) / "dhcp", _dhcp_reader(store))
+    dnsmasq = Dnsmasq(text, Path(settings.data) / "dhcp", _dhcp_reader(store, loaders))
     await dnsmasq.start()
     return dnsmasq
 
 
-def _dhcp_reader(store: Store) -> Callable[[list[str]], Awaitable[None]]:
-    reader = Reader()
+def _dhcp_reader(store: Store, loaders: Loaders) -> Callable[[list[str]], Awaitable[None]]:
+    reader = Reader(loaders.lacks)
 
     async def on_lines(lines: list[str]) -> None:
         for line in lines:
