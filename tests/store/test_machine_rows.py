@@ -5,7 +5,7 @@ import pytest
 
 from muster.machine.identity import Claim, Known
 from muster.machine.states import State
-from muster.store import boots, clashes, events, machines, people, runs
+from muster.store import boots, clashes, counts, events, machines, people, runs
 from muster.store.engine import Conflict, Missing, Store
 from muster.store.machines import Machine
 
@@ -82,7 +82,7 @@ def test_machines_are_listed_by_name_in_pages_and_by_state(store: Store, now: da
         assert [m.name for m in machines.some(tx, limit=2)] == ["able-ant", "bold-bee"]
         assert [m.name for m in machines.some(tx, after="bold-bee")] == ["cool-cat"]
         assert [m.name for m in machines.some(tx, state="Ready")] == ["bold-bee"]
-        assert machines.count_by_state(tx) == {"New": 2, "Ready": 1}
+        assert counts.by_state(tx) == {"New": 2, "Ready": 1}
 
 
 def test_candidates_are_those_that_share_the_uuid_or_a_mac(store: Store, now: datetime) -> None:

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, gen
 
 from muster import __version__
 from muster.machine.states import State
-from muster.store import machines
+from muster.store import counts
 from muster.store.engine import CannotOpen, Store
 
 MACHINES = Gauge("muster_machines", "Machines by state.", ["state"])
@@ -38,7 +38,7 @@ def healthz(store: Store) -> Health:
 def metrics(store: Store) -> Response[bytes]:
     """Prometheus text format."""
     with store.read() as tx:
-        counted = machines.count_by_state(tx)
+        counted = counts.by_state(tx)
     for state in State:
         MACHINES.labels(state.value).set(counted.get(state.value, 0))
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

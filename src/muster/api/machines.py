@@ -18,7 +18,7 @@ from muster.lifecycle.listing import Asked
 from muster.lifecycle.policy import Policy
 from muster.machine.grammar import LENGTH, parse
 from muster.machine.states import State
-from muster.store import boots, machines, runs
+from muster.store import boots, counts, machines, runs
 from muster.store.engine import Store
 from muster.store.people import User
 from muster.store.search import ORDERS, Order
@@ -72,7 +72,7 @@ class Counts:
 def count_machines(store: Store, user: User) -> Counts:
     """Machines by state."""
     with store.read() as tx:
-        states = machines.count_by_state(tx)
+        states = counts.by_state(tx)
     return Counts(sum(states.values()), states)
 
 
@@ -88,7 +88,7 @@ class PoolShown:
 def list_pools(store: Store, user: User) -> list[PoolShown]:
     """Every pool by name, and how many machines are in it."""
     with store.read() as tx:
-        return [PoolShown(name, count) for name, count in machines.count_by_pool(tx).items()]
+        return [PoolShown(name, count) for name, count in machines.pools(tx).items()]
 
 
 @get(PATH, sync_to_thread=True)

@@ -44,7 +44,7 @@ from muster.server.relays import Relays, networks
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
 from muster.server.situation import Situation
 from muster.server.sockets import CannotStart
-from muster.store import hosts, machines, traits
+from muster.store import counts, hosts, machines, traits
 from muster.store.engine import CannotOpen, Store
 from muster.web import assets
 
@@ -100,6 +100,8 @@ def open_store(settings: Settings) -> Store:
     store = Store(settings.database or f"sqlite:///{folder / 'muster.db'}")
     store.migrate()
     _index(store)
+    if counts.mend(store):
+        log.warning("the counts of machines by state were wrong and are mended")
     return store
 
 

@@ -7,6 +7,7 @@ one writer connection with BEGIN IMMEDIATE and a pool of readers.
 """
 
 import contextlib
+import json
 import secrets
 import sqlite3
 import time
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -102,7 +104,9 @@ class Store:
             self._reader = _sqlite(self.url, pool_size=8, begin="BEGIN")
         else:
             self._turn = contextlib.nullcontext
-            self._writer = sa.create_engine(_with_psycopg(self.url), pool_size=8, max_overflow=8)
+            self._writer = sa.create_engine(
+                _with_psycopg(self.url), pool_size=8, max_overflow=8, json_deserializer=_from_json
+            )
             # READ COMMITTED, the default, looks anew with every statement.
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ")
 
@@ -191,6 +195,14 @@ def _with_psycopg(url: sa.URL) -> sa.URL:
     return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 
 
+def _from_json(text: str | bytes) -> Any:
+    """In half of json's time, a third of what a machine costs a list; json knows NaN as well."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        return json.loads(text)
+
+
 def _write_ahead(connection: sqlite3.Connection) -> None:
     """Switch to WAL. A new database is switched once, by one of the servers that start together.
 
@@ -216,6 +228,7 @@ def _sqlite(url: sa.URL, *, pool_size: int, begin: str) -> sa.Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
+        json_deserializer=_from_json,
         connect_args={"check_same_thread": False, "timeout": _PATIENCE, "isolation_level": None},
     )
 

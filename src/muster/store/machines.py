@@ -151,19 +151,6 @@ def of_ids(tx: Tx, ids: Sequence[str]) -> list[Machine]:
     return all_to(Machine, tx.execute(sa.select(machines).where(machines.c.id.in_(ids))))
 
 
-def count_by_state(tx: Tx) -> dict[str, int]:
-    """How many machines are in each state that any is in."""
-    query = sa.select(machines.c.state, sa.func.count()).group_by(machines.c.state)
-    return {str(state): int(number) for state, number in tx.execute(query)}
-
-
-def count_by_pool(tx: Tx) -> dict[str, int]:
-    """How many machines are in each pool that any is in, by its name."""
-    query = sa.select(machines.c.pool, sa.func.count()).where(machines.c.pool != "")
-    rows = tx.execute(query.group_by(machines.c.pool).order_by(machines.c.pool))
-    return {str(pool): int(number) for pool, number in rows}
-
-
 def macs_of(tx: Tx, ids: Sequence[str]) -> dict[str, list[str]]:
     """The MACs on the records of `ids`, sorted."""
     found: dict[str, list[str]] = {machine: [] for machine in ids}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of traits, by which machines are found; migrations/env.py reads them too."""
+"""The tables by which machines are found and counted; migrations/env.py reads them too."""
 
 import sqlalchemy as sa
 
@@ -42,4 +42,13 @@ machine_traits = sa.Table(
     sa.Column("trait_id", _big, primary_key=True),
     sa.Index("ix_machine_traits_trait_id_machine_id", "trait_id", "machine_id"),
     sqlite_with_rowid=False,
+)
+
+# Written by triggers alone (store/counts.py): the sums are how many machines are in each state.
+machine_counts = sa.Table(
+    "machine_counts",
+    metadata,
+    sa.Column("id", _big, primary_key=True, autoincrement=True),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("machines", sa.Integer, nullable=False),
 )

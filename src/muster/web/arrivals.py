@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Response, get
 
 from muster.machine.phases import AFTER, Phase, Purpose
-from muster.store import boots, machines
+from muster.store import boots, counts, machines
 from muster.store.boots import Boot, Mark
 from muster.store.engine import Store, Tx
 from muster.web.page import page
@@ -106,7 +106,7 @@ def show(request: AnyRequest, store: Store, now: datetime, looking: Looking) -> 
     """The page; its rows come again when a boot changes."""
     with store.read() as tx:
         found = starting(tx)
-        counted = machines.count_by_state(tx)
+        counted = counts.by_state(tx)
     part = "arrival_rows.html" if request.headers.get("hx-request") else "arrivals.html"
     return page(request, part, looking, arrivals=found, counted=counted, now=now,
                 any=bool(counted))  # fmt: skip

@@ -18,7 +18,7 @@ from muster.machine.columns import COLUMNS
 from muster.machine.conditions import Node
 from muster.machine.grammar import LENGTH, BadExpression, parse
 from muster.machine.states import State
-from muster.store import machines, people, tags
+from muster.store import counts, machines, people, tags
 from muster.store.engine import Store, Tx
 from muster.store.search import ORDERS, Order
 from muster.web.page import page
@@ -73,7 +73,7 @@ def show(
         shown = [one for one in columns.split(",") if one in SHOWN]
         content = _beside(tx, found, shown)
         if not rows_only:
-            content |= {"counted": machines.count_by_state(tx),
+            content |= {"counted": counts.by_state(tx),
                         "views": people.views_of(tx, looking.user.id)}  # fmt: skip
     asks = {
         "filter": condition, "search": search, "state": in_state,

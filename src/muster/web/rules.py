@@ -14,7 +14,7 @@ from muster.lifecycle import rules as verbs
 from muster.lifecycle.rules import Trial
 from muster.machine.rules import Actions
 from muster.machine.tagging import NAME
-from muster.store import machines, rules
+from muster.store import counts, rules
 from muster.store.engine import Store
 from muster.store.rules import RuleRow
 from muster.web.machines import fields
@@ -35,8 +35,8 @@ EMPTY = {"name": "", "priority": "100", "condition": "", "comment": "", "tags": 
 def every(request: AnyRequest, store: Store, looking: Looking) -> Response[Any]:
     """All of them in their order."""
     with store.read() as tx:
-        found, counts = rules.some(tx), rules.counts(tx)
-    return page(request, "rules.html", looking, rules=found, counts=counts, told=told)
+        found, numbers = rules.some(tx), rules.counts(tx)
+    return page(request, "rules.html", looking, rules=found, counts=numbers, told=told)
 
 
 @get("/rules/-/new", sync_to_thread=False)
@@ -133,7 +133,7 @@ def one(rule: Name, request: AnyRequest, store: Store, looking: Looking) -> Resp
     with store.read() as tx:
         row = rules.find(tx, rule)
         count = rules.counts(tx).get(rule, 0)
-        total = sum(machines.count_by_state(tx).values())
+        total = sum(counts.by_state(tx).values())
     return page(
         request, "rule.html", looking, row=row, count=count, total=total, told=told(row)
     )  # fmt: skip
@@ -170,7 +170,7 @@ def dry_run(
     before = Tally(*(_count(data.get(name, "")) for name in ("yes", "no", "unknown")))
     with store.read() as tx:
         row = rules.find(tx, rule)
-        total = sum(machines.count_by_state(tx).values())
+        total = sum(counts.by_state(tx).values())
     no = [one for one in trial.items if one.holds is False]
     shown = [one for one in trial.items if one.holds is not False] + no[:NONE_SHOWN]
     part = "rule_trial.html" if request.headers.get("hx-request") else "rule_tried.html"
