@@ -57,7 +57,7 @@ def list_machines(
         if wanted is not None:
             items = chosen.of_machines(tx, page.machines, wanted)
             return Narrowed(items, page.next, page.because)
-        return Machines(shapes.machines(tx, page.machines), page.next, page.because)
+        return Machines(shapes.machines(tx, page.machines, page.facts), page.next, page.because)
 
 
 @dataclass(frozen=True)

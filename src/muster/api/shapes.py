@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the API answers: flat dataclasses made from rows, so that a column is shown on purpose."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
+from muster.machine.columns import Facts
 from muster.store import machines as store
 from muster.store import tags
 from muster.store.boots import Boot, Mark
@@ -46,6 +48,8 @@ class MachineShown:
     surveyed_at: datetime | None
     summary: dict[str, Any]
     pool: str
+    rack: str
+    rack_unit: int | None
     power_driver: str
     created_at: datetime
     updated_at: datetime
@@ -139,8 +143,15 @@ class RunShown:
     results: list[ResultShown]
 
 
-def machines(tx: Tx, rows: list[Machine]) -> list[MachineShown]:
-    """The machines as people and programs see them."""
+def machines(
+    tx: Tx, rows: list[Machine], known: Mapping[str, Facts] | None = None
+) -> list[MachineShown]:
+    """The machines as people and programs see them; `known`: what a filter read of each."""
+    if known:
+        return [
+            shown(MachineShown, row, macs=known[row.id]["macs"], tags=known[row.id]["tags"])
+            for row in rows
+        ]
     ids = [row.id for row in rows]
     macs, given = store.macs_of(tx, ids), tags.of(tx, ids)
     return [shown(MachineShown, row, macs=macs[row.id], tags=given[row.id]) for row in rows]

@@ -14,7 +14,8 @@ from muster.cli.words import clean, size, state
 COLUMNS = ("name", "state", "hardware", "CPUs", "memory", "disks", "MAC", "tags", "why")
 _PLAIN = (
     "name", "state", "state_reason", "vendor", "product", "serial", "uuid", "architecture",
-    "cpu_count", "memory_bytes", "disk_bytes", "macs", "pool", "tags", "because",
+    "cpu_count", "memory_bytes", "disk_bytes", "macs", "pool", "rack", "rack_unit", "tags",
+    "because",
 )  # fmt: skip
 FIELDS = (*_PLAIN, "id", "firmware", "permitted", "denied_reason", "surveyed_at", "power_driver",
           "created_at", "updated_at")  # fmt: skip
@@ -45,7 +46,7 @@ def machines(
     search
         Only machines with these words: models, serial numbers (or their end), MACs ...
     sort
-        name, state, product, serial, pool, cores, memory, seen_at ...; -memory: the last first
+        name, state, product, serial, rack, pool, cores, memory, ...; -memory: the last first
     view
         As this saved view says; what is given beside it comes first
     columns

@@ -8,8 +8,9 @@ a page with few machines or none.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from muster.machine.columns import Facts
 from muster.machine.conditions import Node, evaluate
 from muster.machine.narrowing import Narrow, Word, combined, narrow
 from muster.machine.traits import starts
@@ -38,11 +39,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class Page:
-    """`because` tells by the machine's id why it is listed; `next` is empty at the end."""
+    """`because` tells by the machine's id why it is listed; `next` is empty at the end.
+
+    `facts` are what a condition was tried on, by id; empty without one.
+    """
 
     machines: list[Machine]
     because: dict[str, str]
     next: str
+    facts: dict[str, Facts] = field(default_factory=dict)
 
 
 def page(tx: Tx, asked: Asked, *, order: Order, after: str, limit: int) -> Page:
@@ -53,13 +58,14 @@ def page(tx: Tx, asked: Asked, *, order: Order, after: str, limit: int) -> Page:
     while places := search.places(
         tx, left, state=asked.state, order=order, after=after, limit=limit
     ):
-        for place, machine, because in _tried(tx, asked, places):
+        for place, machine, because, asked_of in _tried(tx, asked, places):
             after = place
             if machine is not None:
                 whole.machines.append(machine)
+                whole.facts.update({machine.id: asked_of} if asked_of else {})
                 whole.because.update({machine.id: because} if because else {})
             if len(whole.machines) == limit or time.monotonic() > until:
-                return Page(whole.machines, whole.because, after)
+                return replace(whole, next=after)
         if len(places) < limit:
             break
     return whole
@@ -74,8 +80,8 @@ def _narrowed(asked: Asked) -> Narrow | None:
 
 def _tried(
     tx: Tx, asked: Asked, places: list[tuple[str, str]]
-) -> Iterator[tuple[str, Machine | None, str]]:
-    """Each place with its machine, when the condition holds for it, and why."""
+) -> Iterator[tuple[str, Machine | None, str, Facts]]:
+    """Each place with its machine, when the condition holds for it, why, and what was asked."""
     known = {machine.id: machine for machine in machines.of_ids(tx, [id for _, id in places])}
     told = facts.of(tx, list(known.values())) if asked.condition is not None else {}
     words = search.reasons(tx, list(known), asked.searched) if asked.words else {}
@@ -83,4 +89,4 @@ def _tried(
         verdict = evaluate(asked.condition, told[machine]) if asked.condition else None
         because = [*([verdict.because] if verdict else []), *words.get(machine, [])]
         fits = verdict is None or verdict.holds
-        yield place, known[machine] if fits else None, "; ".join(because)
+        yield place, known[machine] if fits else None, "; ".join(because), told.get(machine, {})

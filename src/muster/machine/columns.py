@@ -72,6 +72,8 @@ _RECORD = (
     ("architecture", _T, "x86_64, aarch64 ..."),
     ("firmware", _T, "how it booted: bios or uefi"),
     ("pool", _T, "the pool it is in"),
+    ("rack", _T, "the rack it stands in, by the manifest"),
+    ("rack_unit", _N, "the lowest unit of the rack that it takes, by the manifest"),
     ("power_driver", _T, "how it is switched: manual, webhook, redfish ..."),
     ("permitted", _FLAG, "may send its data"),
     ("created_at", _MOMENT, "when it was first met"),

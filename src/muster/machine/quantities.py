@@ -126,5 +126,7 @@ def _scaled(value: int, step: int, units: tuple[str, ...]) -> str:
 
 def shown(value: object) -> str:
     """One short line without control or direction characters, whatever a vendor programmed."""
-    text = "".join(c if c.isprintable() else "\ufffd" for c in str(value)[: TEXT_SHOWN + 1])
+    text = str(value)[: TEXT_SHOWN + 1]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "\ufffd" for c in text)
     return text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 1] + "…"

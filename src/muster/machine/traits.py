@@ -20,7 +20,7 @@ WORD_MOST = 64
 
 OF_RECORD = frozenset(
     ("name", "uuid", "serial", "vendor", "product", "architecture", "firmware", "power_driver",
-     "mac", "pool")
+     "mac", "pool", "rack", "rack_unit")
 )  # fmt: skip
 """Columns of the record itself that are traits; the others have few values or change too often."""
 _IDENTIFIERS = ("name", "uuid", "mac", "serial", "wwn", "part", "ip")

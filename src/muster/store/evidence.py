@@ -2,10 +2,12 @@
 """Evidence on records beside MACs, and evidence that people called not identifying."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import sqlalchemy as sa
 
+from muster.store import racks
 from muster.store.engine import Tx
 from muster.store.schema import machines, macs, stays
 from muster.store.schema_record import evidence, ignored_evidence
@@ -17,6 +19,13 @@ Pair = tuple[str, str]
 def replace(tx: Tx, machine: str, found: Mapping[str, Iterable[str]]) -> None:
     """What the machine shows now, of the kinds that it states; the others stay as they were."""
     kinds = [kind for kind in found if kind != "mac"]
+    with racks.following(tx, [machine]) if "bmc" in kinds else nullcontext():
+        _replace(tx, machine, found, kinds)
+
+
+def _replace(
+    tx: Tx, machine: str, found: Mapping[str, Iterable[str]], kinds: Sequence[str]
+) -> None:
     where = sa.and_(evidence.c.machine_id == machine, evidence.c.kind.in_(kinds))
     tx.execute(evidence.delete().where(where))
     rows = [
@@ -33,7 +42,8 @@ def forget(tx: Tx, machine: str, pair: Pair) -> bool:
     where = sa.and_(
         evidence.c.machine_id == machine, evidence.c.kind == pair[0], evidence.c.value == pair[1]
     )
-    return tx.execute(evidence.delete().where(where)).rowcount > 0
+    with racks.following(tx, [machine]):
+        return tx.execute(evidence.delete().where(where)).rowcount > 0
 
 
 def give(tx: Tx, machine: str, pair: Pair) -> None:
@@ -41,6 +51,7 @@ def give(tx: Tx, machine: str, pair: Pair) -> None:
     forget(tx, machine, pair)
     values = {"kind": pair[0], "value": pair[1], "machine_id": machine}
     tx.execute(evidence.insert().values(values))
+    racks.settle(tx, [machine])
 
 
 def of(tx: Tx, ids: Sequence[str]) -> dict[str, dict[str, set[str]]]:

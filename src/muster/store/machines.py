@@ -2,6 +2,7 @@
 """Machines and the MACs on their records."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from muster.machine.identity import Claim, Known
 from muster.machine.states import State
 from muster.machine.traits import OF_RECORD
 from muster.machine.traits import traits as traits_of
-from muster.store import traits
+from muster.store import racks, traits
 from muster.store.engine import Conflict, Missing, Tx
 from muster.store.notices import tell
 from muster.store.rows import all_to, columns, to
@@ -44,6 +45,8 @@ class Machine:
     power_secret: str = ""
     bmc: str = ""
     pool: str = ""
+    rack: str = ""
+    rack_unit: int | None = None
     seen_at: datetime | None = None
 
 
@@ -198,6 +201,7 @@ def add(tx: Tx, machine: Machine, named: Mapping[str, str] | None = None) -> Non
     tx.execute(machines.insert(), values)
     known = vars(machine) | {"macs": _put_macs(tx, machine.id, named or {})[0]}
     traits.link(tx, ((machine.id, trait) for trait in traits_of(known, OF_RECORD)))
+    racks.settle(tx, [machine.id])
     tell(tx, "machine", machine.id)
 
 
@@ -214,6 +218,7 @@ def learn_macs(tx: Tx, machine: str, named: dict[str, str]) -> list[str]:
     fresh, refused = _put_macs(tx, machine, named)
     if fresh:
         traits.replace_record(tx, machine)
+        racks.settle(tx, [machine])
     return refused
 
 
@@ -233,26 +238,30 @@ def _put_macs(tx: Tx, machine: str, named: Mapping[str, str]) -> tuple[list[str]
 def move_mac(tx: Tx, mac: str, source: str, target: str) -> bool:
     """From one record to another, by a person's decision; False when `source` has it not."""
     where = sa.and_(macs.c.mac == mac, macs.c.machine_id == source)
-    moved = tx.execute(macs.update().where(where).values(machine_id=target)).rowcount > 0
-    for machine in (source, target):
-        traits.replace_record(tx, machine)
+    with racks.following(tx, [source, target]):
+        moved = tx.execute(macs.update().where(where).values(machine_id=target)).rowcount > 0
+        for machine in (source, target):
+            traits.replace_record(tx, machine)
     return moved
 
 
 def forget_macs(tx: Tx, machine: str, some_macs: Sequence[str]) -> None:
     """Take MACs from a record; they are on none then."""
     where = sa.and_(macs.c.machine_id == machine, macs.c.mac.in_(some_macs))
-    tx.execute(macs.delete().where(where))
-    traits.replace_record(tx, machine)
+    with racks.following(tx, [machine]):
+        tx.execute(macs.delete().where(where))
+        traits.replace_record(tx, machine)
 
 
 def update(tx: Tx, machine: str, **values: Any) -> None:
     """Change columns of one record."""
     values |= _sizes(values.get("summary", {}))
-    tx.execute(_UPDATE, {"this": machine, **values})
-    tell(tx, "machine", machine)
-    if OF_RECORD & values.keys():
-        traits.replace_record(tx, machine)
+    identifies = not values.keys().isdisjoint(("uuid", "serial"))
+    with racks.following(tx, [machine]) if identifies else nullcontext():
+        tx.execute(_UPDATE, {"this": machine, **values})
+        tell(tx, "machine", machine)
+        if OF_RECORD & values.keys():
+            traits.replace_record(tx, machine)
 
 
 def _sizes(summary: dict[str, Any]) -> dict[str, int]:
@@ -276,5 +285,6 @@ def rename(tx: Tx, machine: str, name: str, *, now: datetime) -> None:
 
 def delete(tx: Tx, machine: str) -> None:
     """Remove the record and what hangs on it; events stay."""
-    tx.execute(machines.delete().where(machines.c.id == machine))
+    with racks.following(tx, [machine]):
+        tx.execute(machines.delete().where(machines.c.id == machine))
     tell(tx, "machine", machine)

@@ -17,7 +17,9 @@ from muster.machine.cabling import Wired, neighbour
 from muster.machine.manifest import Cable, Row
 from muster.machine.placing import Seen, wanted
 from muster.machine.traits import Trait, fold
+from muster.store import rules
 from muster.store.engine import Missing, Tx
+from muster.store.racks import following
 from muster.store.schema import findings, machines, macs
 from muster.store.schema_record import evidence, expected_evidence, expected_machines, machine_tags
 from muster.store.schema_search import machine_traits
@@ -80,8 +82,19 @@ def write(
     exchange names and numbers.
     """
     befores = [before for before, _ in rows if before]
+    gone = list(gone)
+    concerned = {*befores, *gone, *(row.key for _, row in rows)}
+    with following(tx, [], concerned):
+        _write(tx, [*befores, *gone], rows, actor, now)
+    if any("rack" in rule.condition for rule in rules.some(tx) if rule.enabled):
+        rules.begin_pass(tx)
+
+
+def _write(
+    tx: Tx, befores: Sequence[str], rows: Sequence[tuple[str, Row]], actor: str, now: datetime
+) -> None:
     linked: dict[str, str | None] = {}
-    for some in _portions(sorted([*befores, *gone])):
+    for some in _portions(sorted(befores)):
         where = expected_machines.c.key.in_(some)
         query = sa.select(expected_machines.c.key, expected_machines.c.machine_id).where(where)
         linked |= {row.key: row.machine_id for row in tx.execute(query)}
@@ -178,7 +191,8 @@ def _holds(column: sa.Column[Any], text: str) -> sa.ColumnElement[bool]:
 def given(tx: Tx, key: str, machine: str) -> None:
     """The record has been given what the row says."""
     where = expected_machines.c.key == key
-    tx.execute(expected_machines.update().where(where).values(machine_id=machine))
+    with following(tx, [machine], [key]):
+        tx.execute(expected_machines.update().where(where).values(machine_id=machine))
 
 
 def records(tx: Tx, only: Sequence[str] | None = None) -> list[Seen]:

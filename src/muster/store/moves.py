@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from muster.store import traits
+from muster.store import racks, traits
 from muster.store.engine import Tx
 from muster.store.schema import (
     Utc,
@@ -56,6 +56,7 @@ def merge(tx: Tx, source: str, target: str, *, newer: bool) -> Journal:
             journal["taken"][table.name], journal["replaced"][table.name] = taken, replaced
     tx.execute(machines.delete().where(machines.c.id == source))
     traits.renew(tx, [target])
+    racks.settle(tx, [target])
     return journal
 
 
@@ -80,6 +81,7 @@ def undo(tx: Tx, journal: Journal, target: str) -> None:
         replaced = journal["replaced"].get(name, ())
         _insert(tx, table, [row for row in replaced if not _there(tx, table, row)])
     traits.renew(tx, [source, target])
+    racks.settle(tx, [source, target])
 
 
 def _tables() -> Iterator[sa.Table]:
@@ -100,6 +102,7 @@ def restore(tx: Tx, row: dict[str, Any], names: Sequence[str]) -> None:
     if old:
         tx.execute(machines.update().where(machines.c.id == row["id"]).values(old))
         traits.renew(tx, [row["id"]])
+        racks.settle(tx, [row["id"]])
 
 
 def boots_with(tx: Tx, leaving: Sequence[str], source: str, target: str) -> None:

@@ -61,6 +61,9 @@ machines = sa.Table(
     sa.Column("architecture", sa.String(32), nullable=False, default=""),
     sa.Column("firmware", sa.String(16), nullable=False, default=""),
     sa.Column("pool", sa.String(64), nullable=False, default="", server_default=""),
+    # Where it stands by the manifest (store/racks.py); `rack_unit` is the lowest.
+    sa.Column("rack", sa.String(256), nullable=False, default="", server_default=""),
+    sa.Column("rack_unit", sa.Integer, nullable=True),
     # Accepted to send its data: by the policy or by a person.
     sa.Column("permitted", sa.Boolean, nullable=False, default=False),
     sa.Column("denied_reason", sa.Text, nullable=False, default=""),
@@ -88,6 +91,7 @@ machines = sa.Table(
     sa.Index("ix_machines_product_name", "product", "name"),
     sa.Index("ix_machines_serial_name", "serial", "name"),
     sa.Index("ix_machines_pool_name", "pool", "name"),
+    sa.Index("ix_machines_rack_name", "rack", "name"),
     sa.Index("ix_machines_cores_name", "cores", "name"),
     sa.Index("ix_machines_memory_name", "memory", "name"),
     sa.Index("ix_machines_traits_version", "traits_version"),

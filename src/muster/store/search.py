@@ -29,8 +29,8 @@ _EXACT = 2.0**48
 _SLACK = 2.0**-48
 """Relative, above `_EXACT`: numbers of 64 bits are rounded in floating point."""
 
-ORDERS = ("name", "state", "product", "serial", "pool", "cores", "memory", "seen_at", "created_at",
-          "updated_at")  # fmt: skip
+ORDERS = ("name", "state", "product", "serial", "pool", "rack", "cores", "memory", "seen_at",
+          "created_at", "updated_at")  # fmt: skip
 """What a list is sorted by: each has an index."""
 _APART = "~"
 _READ: dict[str, Callable[[str], Any]] = {

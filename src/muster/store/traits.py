@@ -86,14 +86,13 @@ def facts(tx: Tx, ids: Sequence[str]) -> dict[str, Facts]:
     return {machine: whole for machine, whole in found.items()}
 
 
-def catch_up(tx: Tx, *, limit: int = 500) -> int:
-    """Make the traits of machines that have none of this version; returns of how many."""
+def catch_up(tx: Tx, *, limit: int = 500) -> list[str]:
+    """Make the traits of machines that have none of this version; returns their ids."""
     query = sa.select(machines.c.id).where(machines.c.traits_version < VERSION).limit(limit)
     ids = list(tx.execute(query).scalars())
-    if not ids:
-        return 0
-    renew(tx, ids)
-    return len(ids)
+    if ids:
+        renew(tx, ids)
+    return ids
 
 
 def _insert(tx: Tx, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> None:

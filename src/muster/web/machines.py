@@ -37,6 +37,7 @@ SHOWN = {
     "serial": "serial",
     "uuid": "",
     "pool": "pool",
+    "rack": "rack",
     "power": "",
     "seen": "seen_at",
     "added": "created_at",

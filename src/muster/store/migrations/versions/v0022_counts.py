@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many machines are in each state, kept by triggers; see store/counts.py."""
+"""What lists show: machines by state, kept by triggers (store/counts.py), and racks (store/racks.py)."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -52,6 +52,20 @@ _POSTGRESQL = {
 
 
 def upgrade() -> None:
+    _count()
+    # Not a batch: copying the table would take what hangs on it along, and its triggers.
+    rack: sa.Column[str] = sa.Column("rack", sa.String(256), nullable=False, server_default="")
+    op.add_column("machines", rack)
+    op.add_column("machines", sa.Column("rack_unit", sa.Integer(), nullable=True))
+    op.create_index("ix_machines_rack_name", "machines", ["rack", "name"])
+    # The server's start makes their traits anew, and then looks where they stand.
+    op.execute(
+        "UPDATE machines SET traits_version = 0"
+        " WHERE EXISTS (SELECT 1 FROM expected_machines WHERE rack <> '')"
+    )
+
+
+def _count() -> None:
     op.create_table(
         "machine_counts",
         sa.Column(
@@ -77,6 +91,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_machines_rack_name", table_name="machines")
+    op.drop_column("machines", "rack_unit")
+    op.drop_column("machines", "rack")
     for name in _SQLITE:
         on = " ON machines" if _on_postgresql() else ""
         op.execute(f"DROP TRIGGER machine_counts_{name}{on}")
