@@ -29,6 +29,8 @@ def test_a_manifest_goes_in_is_checked_and_comes_out(desk: Desk) -> None:
         "missing",
     )
     assert one["because"] == "the same MAC"
+    (there,) = desk.get("/machines", params={"filter": 'rack = "R12"', "sort": "rack"})["items"]
+    assert (there["name"], there["rack"], there["rack_unit"]) == (server.name, "R12", 17)
     assert desk.get("/manifest/unexpected")["items"] == []
     assert desk.get("/manifest/racks") == [
         {"rack": "R12", "rows": 2, "missing": 1, "mismatching": 1}

@@ -72,6 +72,16 @@ def test_a_manifest_is_looked_at_and_then_taken_in(page: Page, home: House, tmp_
     assert len(home.get("/manifest")["items"]) == 3
 
 
+def test_the_list_of_machines_is_filtered_by_rack_and_shows_it(page: Page, home: House) -> None:
+    imported(home)
+    page.goto('/machines?columns=rack&sort=rack&filter=rack = "R12" and rack_unit < 18')
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr")).to_contain_text("R12 U17")
+    page.get_by_role("link", name="rack", exact=True).click()
+    page.wait_for_url("**sort=-rack**")
+    expect(page.locator("tbody tr")).to_contain_text("R12 U17")
+
+
 def test_racks_and_cables_show_what_is_not_as_the_manifest_says(
     page: Page, home: House, fleet: dict[int, str]
 ) -> None:
