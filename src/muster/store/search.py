@@ -23,6 +23,8 @@ from muster.store.schema_search import machine_traits, trait_words, traits
 
 RARE = 5000
 """Machines that are rather looked up one by one than met on a walk."""
+_VERY = 200
+"""So few are taken without counting on whether another part has fewer."""
 _FEW = 40
 """Traits that are rather looked up by id than compared anew for each machine."""
 _EXACT = 2.0**48
@@ -91,7 +93,7 @@ def places(
     asked = Row(Has("state", "=", (state,))) if state else None
     parts = [part for part in (asked, narrow) if part is not None]
     whole = Combined("and", tuple(parts)) if parts else None
-    rare = _few(tx, whole)[1] if whole else None
+    rare = _rare(tx, whole) if whole else None
     query = sa.select(*order.by, machines.c.id)
     if whole is not None:
         query = query.where(_clause(tx, whole))
@@ -118,16 +120,22 @@ def reasons(tx: Tx, ids: list[str], searched: Iterable[Word]) -> dict[str, list[
     return found
 
 
-def _few(tx: Tx, narrow: Narrow) -> tuple[int, sa.Select[Any] | None]:
-    """How many machines, and their ids: at most RARE, among which all of `narrow` are; or None."""
-    many: tuple[int, None] = (RARE + 1, None)
+def _rare(tx: Tx, narrow: Narrow) -> sa.Select[Any] | None:
+    """The ids of at most RARE machines among which all of `narrow` are, or None."""
+    very = _few(tx, narrow, _VERY)[1]
+    return _few(tx, narrow, RARE)[1] if very is None else very
+
+
+def _few(tx: Tx, narrow: Narrow, most: int) -> tuple[int, sa.Select[Any] | None]:
+    """How many, and the ids of at most `most` machines among which all of `narrow` are; or None."""
+    many: tuple[int, None] = (most + 1, None)
     if isinstance(narrow, Combined):
-        parts = (_few(tx, part) for part in narrow.parts)
+        parts = (_few(tx, part, most) for part in narrow.parts)
         if narrow.word == "and":
             return min(parts, key=lambda part: part[0])
         known = list(parts)
         total = sum(count for count, _ in known)
-        if total > RARE:
+        if total > most:
             return many
         either = sa.union_all(*(query for _, query in known if query is not None)).subquery()
         return total, sa.select(either.c[0])
@@ -137,9 +145,9 @@ def _few(tx: Tx, narrow: Narrow) -> tuple[int, sa.Select[Any] | None]:
         return many
     else:
         query = _linked(narrow, _has.machine_id)
-    seen = sa.select(sa.func.count()).select_from(query.limit(RARE + 1).subquery())
+    seen = sa.select(sa.func.count()).select_from(query.limit(most + 1).subquery())
     count = int(tx.execute(seen).scalar_one())
-    return (count, query) if count <= RARE else many
+    return (count, query) if count <= most else many
 
 
 def _clause(tx: Tx, narrow: Narrow) -> Clause:
