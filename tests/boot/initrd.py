@@ -12,6 +12,8 @@ _OTHERWISE = """
 nics() { for nic in /sys/class/net/eth*; do echo "${nic##*/}"; done; }
 wait_for_nic() { [ -n "$(boot_nics)" ]; }
 mount_root() { return 0; }
+mount_small_root() { return 0; }
+mount_drivers() { return 0; }
 """
 
 
@@ -23,8 +25,7 @@ class Initrd:
         for name in ("bin", "proc", "sys", "dev", "image", "run/muster", "etc"):
             (folder / name).mkdir(parents=True)
         shutil.copy(shutil.which("busybox") or "busybox", folder / "bin/busybox")
-        for name in ("lease", "lease6", "ipv6"):
-            shutil.copy(FILES / "bin" / name, folder / "bin" / name)
+        shutil.copytree(FILES / "bin", folder / "bin", dirs_exist_ok=True)
         # A file that is no device would keep its last line only.
         script = (FILES / "init").read_text().replace("> /dev/kmsg", ">> /dev/kmsg")
         assert script.rstrip().endswith("\nmain")

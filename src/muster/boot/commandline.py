@@ -3,7 +3,7 @@
 
 from collections import defaultdict
 
-from muster.images.manifest import Manifest
+from muster.images.manifest import PARTS, Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 
@@ -27,6 +27,8 @@ def command_line(plan: BootPlan, policy: Policy, image: Manifest, *, nic: str) -
     words.append(CONSOLES[image.arch])
     if plan.start == "swift" and image.swift:
         words.append("muster.start=swift")
+        parts = [name for name in PARTS if name in image.files]
+        words += [f"muster.{name}={image.files[name].sha256}" for name in parts]
     if plan.kernel_options:
         words.append(plan.kernel_options)
     return " ".join(words)
