@@ -19,15 +19,15 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("elsewhere")
 def test_the_own_architecture_needs_no_interpreter() -> None:
-    (word,) = emulation.words("amd64")
-    assert word.startswith("--mode=")
+    program, mode = emulation.mmdebstrap("amd64")
+    assert (program, mode.startswith("--mode=")) == ("mmdebstrap", True)
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_without_qemu_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulation.shutil, "which", lambda _name: None)
     with pytest.raises(BuildError, match="apt-get install qemu-user-static"):
-        emulation.words("arm64")
+        emulation.mmdebstrap("arm64")
 
 
 @needs_root
@@ -42,7 +42,9 @@ def test_the_interpreter_is_the_namespace_s_own(
     program.write_bytes(emulation._head("arm64") + bytes(44))
     program.chmod(0o755)
     monkeypatch.setattr(emulation.shutil, "which", lambda _name: str(witness))
-    *_, hook = emulation.words("arm64")
+    first, *_, hook = emulation.mmdebstrap("arm64")
+    # root's own namespace is the machine's.
+    assert first == "unshare"
     command = hook.removeprefix("--setup-hook=")
     told = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"{command}; {program}"],

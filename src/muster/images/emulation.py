@@ -21,10 +21,10 @@ _HEAD: Final = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00"
 _MASK: Final = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
 
 
-def words(arch: str) -> list[str]:
-    """mmdebstrap's words on how it may be root, and on running this architecture's programs."""
+def mmdebstrap(arch: str) -> list[str]:
+    """mmdebstrap with its words on how it is root, and on running this architecture's programs."""
     if arch == own_arch() or _runs_here(arch):
-        return [f"--mode={'root' if os.geteuid() == 0 else 'unshare'}"]
+        return ["mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}"]
     interpreter = shutil.which(f"qemu-{_QEMU[arch]}-static")
     if interpreter is None:
         raise BuildError(
@@ -32,8 +32,14 @@ def words(arch: str) -> list[str]:
             f"this {own_arch()} machine runs no programs of {arch}: "
             "apt-get install qemu-user-static",
         )
-    # mmdebstrap looks for the interpreter before there is a namespace to have one.
-    return ["--mode=unshare", "--skip=check/qemu", f"--setup-hook={_hook(arch, interpreter)}"]
+    # It makes a user namespace for an ordinary user only, and the rule would be the machine's.
+    apart = ("unshare", "--user", "--map-root-user", "--map-auto", "--mount")
+    return [
+        *(apart if os.geteuid() == 0 else ()),
+        # It looks for the interpreter before there is a namespace to have one.
+        *("mmdebstrap", "--mode=unshare", "--skip=check/qemu"),
+        f"--setup-hook={_hook(arch, interpreter)}",
+    ]
 
 
 def _runs_here(arch: str) -> bool:

@@ -69,7 +69,7 @@ def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[st
         f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe "$1"/swift "$1"/drivers',
     ]
     return [
-        *("mmdebstrap", "--variant=minbase", "--format=tar", *emulation.words(recipe.arch)),
+        *(*emulation.mmdebstrap(recipe.arch), "--variant=minbase", "--format=tar"),
         f"--architectures={recipe.arch}",
         *('--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"'),
         *(f"--dpkgopt=path-exclude={path}" for path in recipe.excluded),
