@@ -81,11 +81,11 @@ def serving(folder: Path, segment: Segment) -> Iterator[None]:
     (folder / "dhcp/tftp").mkdir(parents=True)
     text = dhcp.configuration(segment, "own", url=URL, folder=folder / "dhcp")
 
-    async def on_line(_: str) -> None:
+    async def on_lines(_: list[str]) -> None:
         return
 
     with asyncio.Runner() as runner:
-        child = Dnsmasq(text, folder / "dhcp", on_line)
+        child = Dnsmasq(text, folder / "dhcp", on_lines)
         runner.run(child.start())
         try:
             yield

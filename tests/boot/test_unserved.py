@@ -50,14 +50,13 @@ async def asked_of(
     """What `work` says, and what a real dnsmasq's log said of those who asked meanwhile."""
     reader, found = Reader(), []
 
-    async def on_line(line: str) -> None:
-        match reader.read(line):
-            case Asked() | Unserved() as said:
-                found.append(said)
+    async def on_lines(lines: list[str]) -> None:
+        told = map(reader.read, lines)
+        found.extend(said for said in told if isinstance(said, Asked | Unserved))
 
     (folder / "tftp").mkdir(parents=True)
     text = dhcp.configuration(Segment("srv0", "10.77.0.1/24"), mode, url=URL, folder=folder)
-    child = Dnsmasq(text, folder, on_line)
+    child = Dnsmasq(text, folder, on_lines)
     await child.start()
     try:
         said = await asyncio.to_thread(work)
@@ -158,7 +157,8 @@ def test_who_repeats_one_exchange_for_ever_fills_no_memory() -> None:
 def test_the_timeline_says_it_once_and_nothing_is_late(store: Store) -> None:
     why = client(14).unserved
     for after in (0, 4, 12):
-        timeline.unserved(store, NOW + timedelta(seconds=after), mac=MAC, detail=why)
+        with store.write() as tx:
+            timeline.unserved(tx, NOW + timedelta(seconds=after), mac=MAC, detail=why)
     deadlines.sweep(store, Policy(url=URL), NOW + timedelta(hours=1))
     with store.read() as tx:
         boot = boots.open_for_mac(tx, MAC, since=NOW)
@@ -177,6 +177,7 @@ def test_the_timeline_says_it_once_and_nothing_is_late(store: Store) -> None:
 
 @pytest.mark.parametrize("mac", ["", "00:00:00:00:00:00", "not-a-mac"])
 def test_what_has_no_mac_begins_no_boot(store: Store, mac: str) -> None:
-    timeline.unserved(store, NOW, mac=mac, detail="x")
+    with store.write() as tx:
+        timeline.unserved(tx, NOW, mac=mac, detail="x")
     with store.read() as tx:
         assert boots.some(tx, limit=1) == []

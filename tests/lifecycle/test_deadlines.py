@@ -34,7 +34,8 @@ def report(rack: Rack, nonce: str, phase: str, status: str = "done", detail: str
 
 def reach(rack: Rack, phase: Phase) -> str:
     """A boot that gets so far; returns its id."""
-    timeline.dhcp_seen(rack.store, rack.now(), mac=MAC, detail="DISCOVER")
+    with rack.store.write() as tx:
+        timeline.dhcp_seen(tx, rack.now(), mac=MAC, detail="DISCOVER")
     if phase == Phase.DHCP:
         return rack.open_boot()
     plan = rack.boot()
@@ -182,7 +183,8 @@ def test_a_machine_that_reboots_in_its_run_has_time_to_come_back(
 ) -> None:
     _, welcome = rack.arrive()
     rack.send(welcome.token, event(1, "heartbeat"))
-    timeline.dhcp_seen(rack.store, rack.now(), mac=MAC, detail="DISCOVER")
+    with rack.store.write() as tx:
+        timeline.dhcp_seen(tx, rack.now(), mac=MAC, detail="DISCOVER")
     rack.now.advance(600)
     sweep()
     assert rack.machine(name).state == State.COMMISSIONING
@@ -193,7 +195,8 @@ def test_a_machine_that_reboots_in_its_run_has_time_to_come_back(
 
 def test_a_forged_dhcp_packet_does_not_end_a_run(rack: Rack, name: str) -> None:
     _, welcome = rack.arrive()
-    timeline.dhcp_seen(rack.store, rack.now(), mac=MAC, detail="DISCOVER")
+    with rack.store.write() as tx:
+        timeline.dhcp_seen(tx, rack.now(), mac=MAC, detail="DISCOVER")
     rack.finish(welcome)
     assert rack.machine(name).state == State.READY
 
@@ -229,10 +232,12 @@ def test_a_report_of_an_earlier_phase_does_not_take_a_boot_back(rack: Rack) -> N
 
 def test_the_same_discover_again_is_one_line(rack: Rack) -> None:
     for _ in range(5):
-        timeline.dhcp_seen(rack.store, rack.now(), mac=MAC, detail="DISCOVER")
+        with rack.store.write() as tx:
+            timeline.dhcp_seen(tx, rack.now(), mac=MAC, detail="DISCOVER")
     boot = rack.open_boot()
     assert rack.marks(boot) == [("dhcp", "done", "DISCOVER")]
-    timeline.loader_sent(rack.store, rack.now(), mac=MAC, detail="ipxe.efi")
+    with rack.store.write() as tx:
+        timeline.loader_sent(tx, rack.now(), mac=MAC, detail="ipxe.efi")
     plan = rack.boot()
     timeline.file_fetched(rack.store, rack.now(), boot_id=boot, detail="kernel")
     assert plan.boot == boot
@@ -247,7 +252,8 @@ def test_the_same_discover_again_is_one_line(rack: Rack) -> None:
 def test_a_machine_that_starts_again_before_its_hello_ends_its_old_boot(rack: Rack) -> None:
     plan = rack.boot()
     report(rack, plan.nonce, "kernel")
-    timeline.dhcp_seen(rack.store, rack.now(), mac=MAC, detail="DISCOVER")
+    with rack.store.write() as tx:
+        timeline.dhcp_seen(tx, rack.now(), mac=MAC, detail="DISCOVER")
     assert rack.open_boot() != plan.boot
     assert rack.find_boot(plan.boot).ended_at == rack.now()
     assert rack.marks(plan.boot)[-1] == ("end", "failed", "the machine started again")
@@ -263,8 +269,10 @@ def test_a_timeline_does_not_grow_for_ever(rack: Rack, monkeypatch) -> None:
 
 @pytest.mark.parametrize("mac", ["", "ff:ff:ff:ff:ff:ff", "nonsense"])
 def test_dhcp_without_a_usable_mac_begins_no_boot(rack: Rack, mac: str) -> None:
-    timeline.dhcp_seen(rack.store, rack.now(), mac=mac, detail="DISCOVER")
-    timeline.loader_sent(rack.store, rack.now(), mac=mac, detail="ipxe.efi")
+    with rack.store.write() as tx:
+        timeline.dhcp_seen(tx, rack.now(), mac=mac, detail="DISCOVER")
+    with rack.store.write() as tx:
+        timeline.loader_sent(tx, rack.now(), mac=mac, detail="ipxe.efi")
     timeline.file_fetched(rack.store, rack.now(), boot_id="nothing", detail="kernel")
     with rack.store.read() as tx:
         assert boots.some(tx) == []

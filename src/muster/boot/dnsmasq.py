@@ -15,6 +15,8 @@ import structlog
 
 log = structlog.get_logger("dnsmasq")
 
+_CHUNK = 65536
+"""Bytes, as many as the pipe holds: dnsmasq waits when nobody reads."""
 _FIRST_WAIT = 0.5
 _STEADY = 60.0
 """Seconds after which a child that ends has not failed to start."""
@@ -36,13 +38,13 @@ class DhcpError(Exception):
 
 
 class Dnsmasq:
-    """One child; `on_line` gets every log line."""
+    """One child; `on_lines` gets every log line, with all others that have come meanwhile."""
 
     def __init__(
-        self, configuration: str, folder: Path, on_line: Callable[[str], Awaitable[None]]
+        self, configuration: str, folder: Path, on_lines: Callable[[list[str]], Awaitable[None]]
     ) -> None:
         self._folder = folder
-        self._on_line = on_line
+        self._on_lines = on_lines
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._last_lines: list[str] = []
@@ -105,17 +107,24 @@ class Dnsmasq:
     async def _read(self) -> None:
         stream = self._require().stderr
         assert stream is not None
-        while line := await stream.readline():
-            text = line.decode(errors="replace").rstrip()
-            self._last_lines = [*self._last_lines[-9:], text]
-            if ": started, version" in text:
-                # Said once every socket is bound; "failed to bind DHCP server socket" is not it.
-                self._started.set()
-            try:
-                await self._on_line(text)
-            except Exception as error:
-                # A pipe that nobody reads any more would stop DHCP itself.
-                log.error("a line of dnsmasq was not noted", line=text, exc_info=error)
+        rest = b""
+        while chunk := await stream.read(_CHUNK):
+            *whole, rest = (rest + chunk).split(b"\n")
+            # It writes no line of this length: what has no end is dropped before it fills memory.
+            rest = rest if len(rest) < _CHUNK else b""
+            if whole:
+                await self._hand_on([line.decode(errors="replace").rstrip() for line in whole])
+
+    async def _hand_on(self, lines: list[str]) -> None:
+        self._last_lines = [*self._last_lines, *lines][-10:]
+        if any(": started, version" in line for line in lines):
+            # Said once every socket is bound; "failed to bind DHCP server socket" is not it.
+            self._started.set()
+        try:
+            await self._on_lines(lines)
+        except Exception as error:
+            # A pipe that nobody reads any more would stop DHCP itself.
+            log.error("lines of dnsmasq were not noted", lines=lines, exc_info=error)
 
     async def _keep(self, reading: asyncio.Task[None]) -> None:
         """Start it again whenever it ends, ever more slowly while it does not stay up."""

@@ -1,5 +1,6 @@
 """What an image is: its files by hash, its packages by version, and an id that covers them all."""
 
+import functools
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
@@ -89,8 +90,9 @@ def load(path: Path) -> Manifest:
         raise ManifestError(f"{path}: {problem}") from problem
 
 
+@functools.lru_cache(maxsize=64)
 def parse(document: bytes) -> Manifest:
-    """Read and check a manifest document."""
+    """Read and check a manifest document; every boot answer does, of the same few."""
     try:
         manifest = msgspec.json.decode(document, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:

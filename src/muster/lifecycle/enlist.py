@@ -95,7 +95,7 @@ def plan_boot(
     `admit` tells when an image may be fetched: 0, or the seconds to wait. Local disks never wait.
     """
     mac = usable_mac(caller.mac)
-    with store.write() as tx:
+    with store.write(first=True) as tx:
         store.one_at_a_time(tx)
         claim = clashes.claim_of(tx, caller.uuid, caller.serial, [caller.mac])
         verdict = identity.match(claim, machines.candidates(tx, claim))

@@ -89,23 +89,25 @@ def in_loader(tx: Tx, now: datetime, *, mac: str) -> Boot | None:
     return boot if boot and not later(Phase(boot.phase), Phase.LOADER) else None
 
 
-def dhcp_seen(store: Store, now: datetime, *, mac: str, detail: str) -> None:
+def dhcp_seen(tx: Tx, now: datetime, *, mac: str, detail: str) -> None:
     """A network boot client asked for an address: a boot begins."""
     mac = usable_mac(mac)
     if not mac:
         return
-    with store.write() as tx:
-        boot = in_loader(tx, now, mac=mac)
-        if boot is None:
-            begin(tx, now, mac=mac, phase=Phase.DHCP, detail=detail)
-        else:
-            # The same DISCOVER is repeated for seconds; one line says it.
-            last = boots.last_mark(tx, boot.id)
-            if last is None or last.detail != detail:
-                reach(tx, boot, Phase.DHCP, now, detail=detail)
+    boot = in_loader(tx, now, mac=mac)
+    if boot is None:
+        begin(tx, now, mac=mac, phase=Phase.DHCP, detail=detail)
+    elif _is_news(tx, boot, detail):
+        # The same DISCOVER is repeated for seconds; one line says it.
+        reach(tx, boot, Phase.DHCP, now, detail=detail)
 
 
-def unserved(store: Store, now: datetime, *, mac: str, detail: str) -> None:
+def _is_news(tx: Tx, boot: Boot, detail: str) -> bool:
+    last = boots.last_mark(tx, boot.id)
+    return last is None or last.detail != detail
+
+
+def unserved(tx: Tx, now: datetime, *, mac: str, detail: str) -> None:
     """A machine of a kind that nothing here can start asked for an address: it stays where it is.
 
     Its boot waits for nothing more, so that it is not called late as well.
@@ -113,15 +115,13 @@ def unserved(store: Store, now: datetime, *, mac: str, detail: str) -> None:
     mac = usable_mac(mac)
     if not mac:
         return
-    with store.write() as tx:
-        boot = in_loader(tx, now, mac=mac)
-        if boot is None:
-            boot = begin(tx, now, mac=mac, phase=Phase.DHCP, detail="asked for an address")
-        last = boots.last_mark(tx, boot.id)
-        if last is None or last.detail != detail:
-            reach(tx, boot, Phase.DHCP, now, status="failed", detail=detail, deadline_at=None)
-            message = f"boot {boot.id} of {mac} failed at {Phase.DHCP}: {detail}"
-            events.add(tx, now, "boot.failed", message, boot=boot.id)
+    boot = in_loader(tx, now, mac=mac)
+    if boot is None:
+        boot = begin(tx, now, mac=mac, phase=Phase.DHCP, detail="asked for an address")
+    if _is_news(tx, boot, detail):
+        reach(tx, boot, Phase.DHCP, now, status="failed", detail=detail, deadline_at=None)
+        message = f"boot {boot.id} of {mac} failed at {Phase.DHCP}: {detail}"
+        events.add(tx, now, "boot.failed", message, boot=boot.id)
 
 
 def waits(tx: Tx, boot: Boot, now: datetime) -> None:
@@ -142,17 +142,13 @@ def crowded(store: Store, now: datetime, *, waiting: int, at_once: int) -> None:
         events.add(tx, now, "boot.crowd", told)
 
 
-def loader_sent(
-    store: Store, now: datetime, *, mac: str, detail: str, failed: bool = False
-) -> None:
+def loader_sent(tx: Tx, now: datetime, *, mac: str, detail: str, failed: bool = False) -> None:
     """TFTP sent a loader to the machine with this MAC, or could not."""
-    with store.write() as tx:
-        boot = in_loader(tx, now, mac=usable_mac(mac))
-        last = boots.last_mark(tx, boot.id) if boot else None
-        # UEFI asks for the size first, which dnsmasq calls sent too.
-        if boot is not None and (last is None or last.detail != detail):
-            status = "failed" if failed else "started"
-            reach(tx, boot, Phase.LOADER, now, status=status, detail=detail)
+    boot = in_loader(tx, now, mac=usable_mac(mac))
+    # UEFI asks for the size first, which dnsmasq calls sent too.
+    if boot is not None and _is_news(tx, boot, detail):
+        status = "failed" if failed else "started"
+        reach(tx, boot, Phase.LOADER, now, status=status, detail=detail)
 
 
 def file_fetched(

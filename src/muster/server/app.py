@@ -2,6 +2,7 @@
 """Wires the rooms into one ASGI application."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 
@@ -32,6 +33,8 @@ from muster.store.engine import Store
 Clock = Callable[[], datetime]
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
+ANSWERS = 4
+"""Threads for boot answers alone; writing, they take turns anyhow."""
 AUDITS = 10
 """Refused requests written down a minute for one address, and twenty times as many in all."""
 
@@ -117,6 +120,7 @@ def _state(
             "audits": Budget(AUDITS, total=20 * AUDITS),
             "failures": Budget(people.TRIES, total=10000),
             "agents": Gate(policy.agents_at_once),
+            "answering": ThreadPoolExecutor(ANSWERS, "boot-answer"),
             "boots": Turnstile("boot", policy.boots_at_once),
             "roots": Turnstile("root", policy.roots_at_once),
         }

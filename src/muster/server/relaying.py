@@ -162,10 +162,11 @@ def _end(nginx: asyncio.subprocess.Process) -> None:
 
 
 def _dnsmasq(flags: Flags, relay: Relay) -> Dnsmasq:
-    async def on_line(line: str) -> None:
-        log.info("dnsmasq", line=line)
+    async def on_lines(lines: list[str]) -> None:
+        for line in lines:
+            log.info("dnsmasq", line=line)
 
-    return Dnsmasq(_dhcp(flags, relay), relay.folder / "dhcp", on_line)
+    return Dnsmasq(_dhcp(flags, relay), relay.folder / "dhcp", on_lines)
 
 
 class Loaders:

@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import functools
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -300,24 +300,30 @@ async def _start_dhcp(
     return dnsmasq
 
 
-def _dhcp_reader(store: Store) -> Callable[[str], Awaitable[None]]:
+def _dhcp_reader(store: Store) -> Callable[[list[str]], Awaitable[None]]:
     reader = Reader()
 
-    async def on_line(line: str) -> None:
-        log.debug("dnsmasq", line=line)
-        match reader.read(line):
-            case Asked(mac, detail):
-                await asyncio.to_thread(
-                    timeline.dhcp_seen, store, utc_now(), mac=mac, detail=detail
-                )
-            case Unserved(mac, detail):
-                await asyncio.to_thread(timeline.unserved, store, utc_now(), mac=mac, detail=detail)
-            case Loader(mac, detail, failed):
-                await asyncio.to_thread(
-                    timeline.loader_sent, store, utc_now(), mac=mac, detail=detail, failed=failed
-                )
+    async def on_lines(lines: list[str]) -> None:
+        for line in lines:
+            log.debug("dnsmasq", line=line)
+        if told := [said for line in lines if (said := reader.read(line))]:
+            await asyncio.to_thread(_note, store, told)
 
-    return on_line
+    return on_lines
+
+
+def _note(store: Store, told: Sequence[Asked | Unserved | Loader]) -> None:
+    """All that dnsmasq said meanwhile, in one transaction: it waits for us, and so do machines."""
+    now = utc_now()
+    with store.write() as tx:
+        for said in told:
+            match said:
+                case Asked(mac, detail):
+                    timeline.dhcp_seen(tx, now, mac=mac, detail=detail)
+                case Unserved(mac, detail):
+                    timeline.unserved(tx, now, mac=mac, detail=detail)
+                case Loader(mac, detail, failed):
+                    timeline.loader_sent(tx, now, mac=mac, detail=detail, failed=failed)
 
 
 def _first_start(settings: Settings, store: Store, policy: Policy) -> None:

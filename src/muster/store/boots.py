@@ -60,6 +60,14 @@ _BY_ID = sa.select(boots).where(boots.c.id == _THIS)
 _BY_NONCE = sa.select(boots).where(boots.c.nonce_hash == _THIS).with_for_update()
 _BY_TOKEN = sa.select(boots).where(boots.c.token_hash == _THIS).with_for_update()
 _UPDATE = boots.update().where(boots.c.id == _THIS)
+_SINCE: sa.BindParameter[Any] = sa.bindparam("since", type_=boots.c.started_at.type)
+_OPEN_OF_MAC = (
+    sa.select(boots)
+    .where(boots.c.mac == _THIS, boots.c.started_at >= _SINCE, boots.c.ended_at.is_(None))
+    .order_by(boots.c.started_at.desc())
+    .limit(1)
+)
+_LAST_MARK = sa.select(marks).where(marks.c.boot_id == _THIS).order_by(marks.c.id.desc()).limit(1)
 _MARKS_OF = sa.select(sa.func.count()).select_from(marks).where(marks.c.boot_id == _THIS)
 
 _SHOWN = frozenset({"machine_id", "purpose", "phase", "ended_at", "failure", "run_id"})
@@ -99,12 +107,7 @@ def by_token(tx: Tx, token_hash: str) -> Boot | None:
 
 def open_for_mac(tx: Tx, mac: str, *, since: datetime) -> Boot | None:
     """The newest boot of this MAC that began after `since` and has not ended."""
-    query = (
-        sa.select(boots)
-        .where(boots.c.mac == mac, boots.c.started_at >= since, boots.c.ended_at.is_(None))
-        .order_by(boots.c.started_at.desc())
-    )
-    return to(Boot, tx.execute(query.limit(1)).first())
+    return to(Boot, tx.execute(_OPEN_OF_MAC, {"this": mac, "since": since}).first())
 
 
 def some(
@@ -175,8 +178,7 @@ def add_marks(
 
 def last_mark(tx: Tx, boot: str) -> Mark | None:
     """The newest line of a timeline."""
-    query = sa.select(marks).where(marks.c.boot_id == boot).order_by(marks.c.id.desc()).limit(1)
-    return to(Mark, tx.execute(query).first())
+    return to(Mark, tx.execute(_LAST_MARK, {"this": boot}).first())
 
 
 def count_marks(tx: Tx, boot: str) -> int:

@@ -79,6 +79,12 @@ def apart(tx: Tx) -> Iterator[None]:
         raise Unkept(str(getattr(error, "orig", error))) from error
 
 
+@contextmanager
+def _no_turn(*, first: bool = False) -> Iterator[None]:
+    """PostgreSQL has many writers."""
+    yield
+
+
 class Store:
     """An open database. `write()` is one transaction, `read()` a snapshot."""
 
@@ -95,21 +101,24 @@ class Store:
         self.is_sqlite = kind == "sqlite"
         self._house = secrets.token_hex(8)
         self._listeners: list[notices.Listener] = []
-        self._turn: Callable[[], contextlib.AbstractContextManager[None]]
+        self._turn: Callable[..., contextlib.AbstractContextManager[None]]
         if self.is_sqlite:
             self._turn = Turns().turn
             self._writer = _sqlite(self.url, pool_size=1, begin="BEGIN IMMEDIATE")
             self._reader = _sqlite(self.url, pool_size=8, begin="BEGIN")
         else:
-            self._turn = contextlib.nullcontext
+            self._turn = _no_turn
             self._writer = sa.create_engine(_with_psycopg(self.url), pool_size=8, max_overflow=8)
             # READ COMMITTED, the default, looks anew with every statement.
             self._reader = self._writer.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
-    def write(self) -> Iterator[Tx]:
-        """One transaction that may write; commits at the end, rolls back on an exception."""
-        with self._turn(), self._writer.begin() as tx:
+    def write(self, *, first: bool = False) -> Iterator[Tx]:
+        """One transaction that may write; commits at the end, rolls back on an exception.
+
+        `first`: a machine's firmware waits for it, so on SQLite others that wait let it pass.
+        """
+        with self._turn(first=first), self._writer.begin() as tx:
             notices.begin(tx)
             with demands.met(tx):
                 yield tx
