@@ -33,10 +33,13 @@ PHASES = {"loader_s": "loader", "kernel_s": "kernel", "network_s": "network", "h
 MIB = 1024 * 1024
 
 
+IPV4 = [path for path in Firmware if not path.by_ipv6]
+
+
 def main() -> int:
     os.environ.setdefault(accel.OVERRIDE, accel.PARALLEL)
     images = Path(os.environ.get("MUSTER_IMAGES", "build/images")).absolute()
-    wanted = os.environ.get("MUSTER_BENCH_PATHS", ",".join(Firmware)).split(",")
+    wanted = os.environ.get("MUSTER_BENCH_PATHS", ",".join(IPV4)).split(",")
     figures: dict[str, Any] = {_key(Firmware(path)): {} for path in wanted}
     with (
         tempfile.TemporaryDirectory(prefix="muster-bench-") as folder,

@@ -12,6 +12,7 @@ from muster.boot import grub
 from muster.images.library import Library
 
 URL = "http://10.0.0.1:8472"
+BY_IPV6 = "http://[fd99::1]:8472"
 HERE = "(http,10.0.0.1:8472)"
 
 
@@ -75,9 +76,19 @@ def test_no_text_of_a_machine_becomes_a_command(desk: Desk, evil: str) -> None:
     assert "BOOTIF=01- " not in ask(desk, mac=evil)
 
 
+def test_a_machine_asks_by_ipv4_and_then_by_ipv6_where_both_are_served() -> None:
+    asked = [line for line in grub.start(URL, BY_IPV6).splitlines() if "source" in line]
+    assert asked == [
+        '  source "(http,10.0.0.1:8472)/boot/grub?$query"',
+        '  source "(http,[fd99::1]:8472)/boot/grub?$query"',
+    ]
+
+
 @pytest.mark.skipif(not shutil.which("grub-script-check"), reason="GRUB's checker is not here")
 def test_grub_itself_finds_nothing_wrong(desk: Desk, tmp_path: Path) -> None:
-    for number, text in enumerate((grub.start(URL), ask(desk), ask(desk, arch="arm64"))):
+    for number, text in enumerate(
+        (grub.start(URL), grub.start(URL, BY_IPV6), ask(desk), ask(desk, arch="arm64"))
+    ):
         file = tmp_path / f"{number}.cfg"
         file.write_text(text)
         subprocess.run(["grub-script-check", str(file)], check=True)

@@ -37,7 +37,7 @@ def ways() -> list[Any]:
 @pytest.mark.parametrize(("firmware", "start"), ways())
 def test_a_machine_becomes_new_and_ready(served: Served, firmware: Firmware, start: str) -> None:
     served.kill()
-    served.start(start=start)
+    served.start(start=start, **({"dhcp": "none", "dhcp6": "own"} if firmware.by_ipv6 else {}))
     served.lab.add(Order(name="m1", firmware=firmware))
     (record,) = served.enlist("m1")
     assert (record["state"], record["firmware"]) == ("New", firmware.kind)
@@ -59,7 +59,9 @@ def check_way(served: Served, machine: str, firmware: Firmware, start: str) -> N
     reached = {mark["phase"] for mark in marks if mark["status"] == "done"}
     assert ("metadata" in reached) == (start == "cloud-init"), served.timelines()
     by_tftp = [mark for mark in marks if "by TFTP" in mark["detail"]]
-    assert bool(by_tftp) == (firmware in (Firmware.UEFI, Firmware.SECURE_BOOT)), served.timelines()
+    pxe = (Firmware.UEFI, Firmware.SECURE_BOOT, Firmware.UEFI_IPV6)
+    assert bool(by_tftp) == (firmware in pxe), served.timelines()
+    assert (":" in boot["client_ip"]) == firmware.by_ipv6
     assert not boot["failure"]
     if firmware.secure:
         log = (Path(served.lab.machine("m1").document()["folder"]) / "serial.log").read_text(

@@ -132,10 +132,26 @@ def configuration(
     segment: Segment, mode: Mode, *, url: str, folder: Path, uefi: UefiLoader = "grub"
 ) -> str:
     """dnsmasq.conf for one segment; `folder` holds tftp/ and the leases."""
-    lines = [
+    lines = _head(segment.interface, folder)
+    if mode == "own":
+        lines += _own(segment, url, uefi)
+    elif mode == "proxy":
+        lines.append(f"dhcp-boot=tag:ipxe,{url}/boot/start.ipxe")
+        lines += _proxy(segment, url, uefi)
+    # "external": without a range dnsmasq speaks no DHCP, and serves the loaders by TFTP.
+    return "\n".join(lines) + "\n"
+
+
+def alone(interface: str, folder: Path) -> str:
+    """dnsmasq.conf without DHCPv4: the loaders by TFTP, and what is added behind it."""
+    return "\n".join(_head(interface, folder)) + "\n"
+
+
+def _head(interface: str, folder: Path) -> list[str]:
+    return [
         "# Written by muster at every start; changes are lost. Options: dnsmasq(8).",
         "port=0",
-        f"interface={segment.interface}",
+        f"interface={interface}",
         "bind-interfaces",
         "except-interface=lo",
         "no-resolv",
@@ -151,13 +167,6 @@ def configuration(
         f"tftp-max={TFTP_AT_ONCE}",
         *IPXE,
     ]
-    if mode == "own":
-        lines += _own(segment, url, uefi)
-    elif mode == "proxy":
-        lines.append(f"dhcp-boot=tag:ipxe,{url}/boot/start.ipxe")
-        lines += _proxy(segment, url, uefi)
-    # "external": without a range dnsmasq speaks no DHCP, and serves the loaders by TFTP.
-    return "\n".join(lines) + "\n"
 
 
 IPXE = (

@@ -17,10 +17,13 @@ _MESSAGE = re.compile(
 )
 # As proxyDHCP: the answer to DISCOVER, and (with the client's address) the one on port 4011.
 _PROXY = re.compile(r"PXE\(\S+\) (?:(?P<ip>[0-9.]+) )?(?P<mac>[0-9a-f:]{17})")
-_TFTP_SENT = re.compile(r"dnsmasq-tftp(?:\[\d+\])?: sent (?P<file>\S+) to (?P<ip>[0-9.]+)")
+# DHCPv6 knows machines by DUID; the MAC has a line of its own before, the tags one behind.
+_SIX_MAC = re.compile(r"client MAC address: (?P<mac>[0-9a-f:]{17})")
+_SIX = re.compile(r"DHCP(?:ADVERTISE|REPLY)\(\S+\) (?P<ip>[0-9a-f:]+) ")
+_TFTP_SENT = re.compile(r"dnsmasq-tftp(?:\[\d+\])?: sent (?P<file>\S+) to (?P<ip>[0-9a-f.:]+)")
 _TFTP_FAILED = re.compile(
     r"dnsmasq-tftp(?:\[\d+\])?: (?P<why>failed sending|file) (?P<file>\S+)"
-    r"(?: to (?P<ip>[0-9.]+)| not found for (?P<ip2>[0-9.]+))"
+    r"(?: to (?P<ip>[0-9a-f.:]+)| not found for (?P<ip2>[0-9a-f.:]+))"
 )
 # What iPXE, shim and GRUB ask for in case a site has it; that there is none is no failure.
 _OPTIONAL = re.compile(
@@ -63,6 +66,8 @@ class _Exchange:
 
     kinds: list[Client] = field(default_factory=list)
     ipxe: bool = False
+    mac: str = ""
+    address: str = ""
 
     def is_a(self, kind: Client) -> None:
         """It says that it is of this kind, too; a few, as whoever asks may repeat it for ever."""
@@ -106,11 +111,25 @@ class Reader:
         message = _MESSAGE.match(rest)
         if message is None:
             self._detail(xid, rest)
-            return None
+            return self._six(xid, rest)
         kind, mac, ip = message["kind"], message["mac"], message["ip"]
         if kind in ("OFFER", "ACK"):
             self._learn(ip, mac)
         return self._offered(xid, mac, ip) if kind == "OFFER" else None
+
+    def _six(self, xid: str, rest: str) -> Asked | Unserved | None:
+        """By IPv6; an exchange is whole with its tags, which come behind the answer."""
+        if said := _SIX_MAC.match(rest):
+            self._exchange(xid).mac = said["mac"]
+        elif answered := _SIX.match(rest):
+            exchange = self._exchange(xid)
+            exchange.address = answered["ip"]
+            if exchange.mac:
+                self._learn(exchange.address, exchange.mac)
+        elif rest.startswith("tags:") and xid in self._exchanges:
+            mac, address = self._exchanges[xid].mac, self._exchanges[xid].address
+            return self._offered(xid, mac, address) if mac and address else None
+        return None
 
     def _learn(self, ip: str | None, mac: str) -> None:
         if ip:

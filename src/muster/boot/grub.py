@@ -34,19 +34,23 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:'()/_-]+")
 _SIGNS = re.compile(r"[\\;{}'\"$&|<>#]")
 
 
-def start(url: str) -> str:
-    """The first configuration. smbios: type 1, UUID at 8 (SMBIOS 7.2).
+def start(*urls: str) -> str:
+    """The first configuration; `urls` are the server's, one of them by IPv6 perhaps.
+
+    smbios: type 1, UUID at 8 (SMBIOS 7.2).
 
     The serial number is not told: GRUB cannot escape it for an address. `source`, as `configfile`
     ends at a prompt where the answer has no menu.
     """
+    # An address that this machine has no way to fails at once.
+    sources = "\n".join(f'  source "{device(url)}/boot/grub?$query"' for url in urls)
     return f"""\
 set timeout=0
 smbios --type 1 --get-uuid 8 --set uuid
 set query="uuid=$uuid&mac=$net_default_mac&arch=$grub_cpu"
 while true; do
-  source "{device(url)}/boot/grub?$query"
-  echo "muster: asking {url} again in 3 s"
+{sources}
+  echo "muster: asking {" and ".join(urls)} again in 3 s"
   sleep 3
 done
 """

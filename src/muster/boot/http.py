@@ -30,7 +30,7 @@ def router() -> Router:
     return Router(
         path="/boot",
         route_handlers=[
-            *(start_script, boot_script, grub_script, grub_script_size, medium_words),
+            *(start_script, ipxe_script, boot_script, grub_script, grub_script_size, medium_words),
             *(report, turn, boot_file, loader_file),
         ],
         tags=["machines' side"],
@@ -64,6 +64,16 @@ def start_script(policy: Policy) -> str:
     """The first script of every iPXE."""
     # Chance is the server's: iPXE has none, and those that fail together must not ask together.
     return ipxe.start(policy, pause_s=random.randint(3, 9))
+
+
+@get("/loader/autoexec.ipxe", media_type=MediaType.TEXT, sync_to_thread=False)
+def ipxe_script(request: Request[object, object, State], policy: Policy) -> Response[str]:
+    """Looked for by every iPXE that came by HTTP; by IPv4 it does better by DHCP."""
+    here, _ = request.scope.get("server") or ("", 0)
+    if ":" not in here or here.startswith("::ffff:"):
+        return Response("no such boot file\n", status_code=404, media_type=MediaType.TEXT)
+    text = ipxe.by_ipv6(policy, pause_s=random.randint(3, 9))
+    return Response(text, media_type=MediaType.TEXT)
 
 
 @get("/ipxe", media_type=MediaType.TEXT)

@@ -20,6 +20,15 @@ sanboot --no-describe --drive 0 || exit 1
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:;'()/_-]+")
 
 
+def by_ipv6(policy: Policy, *, pause_s: int = 3) -> str:
+    """The first script of an iPXE that UEFI fetched by HTTP over IPv6: it takes over the firmware's
+
+    address, asks no DHCPv6 and so hears of no script, but looks for one where it came from.
+    """
+    script = start(policy, pause_s=pause_s).partition("\n")[2]
+    return f"#!ipxe\nifconf --configurator ipv6\n{script}"
+
+
 def start(policy: Policy, *, pause_s: int = 3) -> str:
     """The first script, the same for everybody: iPXE fills in who it is and asks again.
 

@@ -82,7 +82,18 @@ def _busybox(root: RootTar) -> dict[str, tuple[int, bytes]]:
 APPLETS: Final = (
     *("sh", "awk", "cat", "chroot", "cut", "echo", "find", "grep", "ip", "kill", "ln", "mkdir"),
     *("mkfifo", "modprobe", "mount", "mv", "pidof", "poweroff", "rm", "sed", "sha256sum", "sleep"),
-    *("sort", "stat", "switch_root", "tail", "timeout", "touch", "tr", "udhcpc", "uevent"),
+    *(
+        "sort",
+        "stat",
+        "switch_root",
+        "tail",
+        "timeout",
+        "touch",
+        "tr",
+        "udhcpc",
+        "udhcpc6",
+        "uevent",
+    ),
     *("umount", "uname", "usleep", "wget", "xargs"),
 )
 

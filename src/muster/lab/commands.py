@@ -63,7 +63,8 @@ def up(
     machines
         How many, named m1, m2 ...
     firmware
-        bios, uefi, uefi-http, secure-boot or secure-boot-http, or a list dealt out in turn.
+        bios, uefi, uefi-http, secure-boot, secure-boot-http or uefi-ipv6, or a list dealt out
+        in turn.
     memory
         MiB for each machine.
     bmc

@@ -16,18 +16,24 @@ from muster.lab.errors import BadOrder
 
 
 class Firmware(StrEnum):
-    """How a machine starts: BIOS or UEFI by PXE, the others by HTTP or with Secure Boot on."""
+    """How a machine starts: BIOS or UEFI by PXE, the others by HTTP, Secure Boot on, or IPv6."""
 
     BIOS = "bios"
     UEFI = "uefi"
     UEFI_HTTP = "uefi-http"
     SECURE_BOOT = "secure-boot"
     SECURE_BOOT_HTTP = "secure-boot-http"
+    UEFI_IPV6 = "uefi-ipv6"
 
     @property
     def secure(self) -> bool:
         """Whether the firmware starts signed loaders only."""
         return self in (Firmware.SECURE_BOOT, Firmware.SECURE_BOOT_HTTP)
+
+    @property
+    def by_ipv6(self) -> bool:
+        """Whether the firmware's IPv4 is switched off, and its IPv6 on; else the other way."""
+        return self is Firmware.UEFI_IPV6
 
     @property
     def by_http(self) -> bool:

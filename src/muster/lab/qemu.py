@@ -109,7 +109,11 @@ def _uefi(firmware: Firmware) -> list[str]:
         command += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
     # OVMF tries PXE over IPv6 as well and waits for it to time out: the lab boots by IPv4. A
     # machine that boots by HTTP has PXE switched off, as in its setup menu.
-    off = ["IPv6Support", "IPv6PXESupport", *(["IPv4PXESupport"] if firmware.by_http else [])]
+    off = (
+        ["IPv4Support", "IPv4PXESupport"] if firmware.by_ipv6 else ["IPv6Support", "IPv6PXESupport"]
+    )
+    if firmware.by_http:
+        off.append("IPv4PXESupport")
     for switch in off:
         command += ["-fw_cfg", f"name=opt/org.tianocore/{switch},string=n"]
     return command

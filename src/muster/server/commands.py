@@ -50,6 +50,8 @@ class Flags:
         Literal["own", "proxy", "external", "none"] | None, Parameter(help=_HELP["dhcp"])
     ] = None
     dhcp_pool: Annotated[str | None, Parameter(help=_HELP["dhcp_pool"])] = None
+    dhcp6: Annotated[Literal["own", "none"] | None, Parameter(help=_HELP["dhcp6"])] = None
+    dhcp6_pool: Annotated[str | None, Parameter(help=_HELP["dhcp6_pool"])] = None
     uefi_loader: Annotated[Literal["grub", "ipxe"] | None, Parameter(help=_HELP["uefi_loader"])] = (
         None
     )

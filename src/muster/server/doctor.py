@@ -86,11 +86,11 @@ def _interface(settings: Settings) -> Finding:
     if not settings.interface:
         return Finding("", "warning", "none is set: machines cannot boot here; set --interface")
     try:
-        found = segment.find(settings)
+        found = [place for place in segment.both(settings) if place]
     except BadSettings as error:
         return _wrong(str(error))
-    first, last = found.range()
-    return _ok(f"{found.interface} has {found.address}; pool {first} to {last}")
+    told = [f"{place.address}; pool {' to '.join(place.range())}" for place in found]
+    return _ok(f"{settings.interface} has {', and '.join(told)}")
 
 
 def _dhcp(settings: Settings) -> Finding | None:

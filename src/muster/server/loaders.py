@@ -2,6 +2,7 @@
 """Keeps the boot loaders of the current image where TFTP serves them."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -17,9 +18,9 @@ log = structlog.get_logger("loaders")
 class Loaders:
     """An image that is built or chosen while the server runs is served without a restart."""
 
-    def __init__(self, library: Library, folder: Path, url: str) -> None:
+    def __init__(self, library: Library, folder: Path, urls: Sequence[str]) -> None:
         self._library = library
-        self._url = url
+        self._urls = urls
         self._folder = folder
         self._placed: str | None = None
 
@@ -37,7 +38,7 @@ class Loaders:
         self._placed = now
         # Where GRUB looks for its configuration when it came by TFTP.
         (self._folder / "grub").mkdir(exist_ok=True)
-        self._place("grub/grub.cfg", grub.start(self._url).encode())
+        self._place("grub/grub.cfg", grub.start(*self._urls).encode())
         if image is None:
             log.warning(f"{why}: machines cannot start; run 'muster image build'")
             return

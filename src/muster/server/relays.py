@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 from starlette.datastructures import Headers
@@ -68,6 +69,30 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def as_known(policy: Policy, scope: Scope) -> Policy:
-    """The policy as this request's machine must be told it: all it needs, it gets by its relay."""
-    url = str(scope.get(THROUGH, ""))
-    return replace(policy, url=url, files_url="", metadata_url="") if url else policy
+    """The policy as this request's machine must be told it: all it needs, it gets by its relay.
+
+    A machine that came by IPv6 may have nothing else: it is told the address that it came to.
+    """
+    if url := str(scope.get(THROUGH, "")):
+        return replace(policy, url=url, files_url="", metadata_url="")
+    host, port = scope.get("server") or ("", 0)
+    here = _address(host) if ":" in host else None
+    if here is None or here.version == 4 or here.is_link_local:
+        return policy
+    return replace(
+        policy,
+        url=by_ipv6_url(policy.url, str(here), port or 80),
+        files_url=_reachable(policy.files_url),
+        metadata_url=_reachable(policy.metadata_url),
+    )
+
+
+def by_ipv6_url(url: str, address: str, port: int) -> str:
+    """The server's URL for machines with IPv6: as it is where it has a name, else by `address`."""
+    return _reachable(url) or f"http://[{address}]:{port}"
+
+
+def _reachable(url: str) -> str:
+    """The URL, "" when it names an IPv4 address."""
+    address = _address(urlsplit(url).hostname or "")
+    return "" if address is not None and address.version == 4 else url

@@ -6,9 +6,10 @@ import json
 import subprocess
 from urllib.parse import urlsplit
 
-from muster.boot import dhcp, discover
+from muster.boot import dhcp, dhcp6, discover
 from muster.boot.arch import UefiLoader
 from muster.boot.dhcp import BadPool, Segment, check_pool
+from muster.boot.dhcp6 import Segment6
 from muster.boot.discover import Offer
 from muster.boot.snippets import Here
 from muster.server.settings import BadSettings, Settings
@@ -36,12 +37,46 @@ def find(settings: Settings) -> Segment:
             address=f"{usable[0]['local']}/{usable[0]['prefixlen']}",
             pool=settings.dhcp_pool,
             router=settings.dhcp_router,
-            dns=tuple(settings.dhcp_dns),
+            dns=tuple(address for address in settings.dhcp_dns if ":" not in address),
             remote=tuple(map(dhcp.remote, settings.dhcp_remote)),
             reserved=tuple(map(dhcp.reservation, settings.dhcp_reserved)),
         )
         check_pool(segment)
         dhcp.check_places(segment)
+    except BadPool as error:
+        raise BadSettings(str(error)) from error
+    return segment
+
+
+def both(settings: Settings) -> tuple[Segment | None, Segment6 | None]:
+    """The segment by IPv4 and by IPv6; it may be of IPv6 alone. Raises BadSettings."""
+    six = find6(settings) if settings.dhcp6 != "none" else None
+    alone = six is not None and settings.dhcp == "none"
+    return find(settings) if settings.interface and not alone else None, six
+
+
+def find6(settings: Settings) -> Segment6:
+    """The segment by IPv6; raises BadSettings with the remedy."""
+    name = settings.interface
+    if not name:
+        raise BadSettings("dhcp6=own needs an interface: --interface NAME")
+    shown = subprocess.run(
+        ["ip", "-j", "-6", "addr", "show", "dev", name, "scope", "global"],
+        capture_output=True, text=True, check=False, timeout=10,
+    )  # fmt: skip
+    told = [a for link in json.loads(shown.stdout or "[]") for a in link.get("addr_info", [])]
+    # Addresses that the kernel made by itself change, and machines keep ours for an hour.
+    lasting = [a for a in told if not a.get("temporary") and not a.get("deprecated")]
+    if not lasting:
+        raise BadSettings(
+            f"interface {name!r} has no IPv6 address: ip -6 addr add ADDRESS/64 dev {name}"
+        )
+    segment = Segment6(
+        name, f"{lasting[0]['local']}/{lasting[0]['prefixlen']}", settings.dhcp6_pool,
+        tuple(address for address in settings.dhcp_dns if ":" in address),
+    )  # fmt: skip
+    try:
+        dhcp6.check_pool(segment)
     except BadPool as error:
         raise BadSettings(str(error)) from error
     return segment

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import functools
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -16,7 +17,8 @@ import uvloop
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from muster.boot import dhcp
+from muster.boot import dhcp, dhcp6
+from muster.boot.arch import UefiLoader
 from muster.boot.dhcplog import Asked, Loader, Reader, Unserved
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.images.errors import ImageError
@@ -40,7 +42,7 @@ from muster.server import segment as segments
 from muster.server.app import application, utc_now
 from muster.server.headers import Protocol
 from muster.server.loaders import Loaders
-from muster.server.relays import Relays, networks
+from muster.server.relays import Relays, by_ipv6_url, networks
 from muster.server.settings import BadSettings, Settings, images_folder, key_file
 from muster.server.situation import Situation
 from muster.server.sockets import CannotStart
@@ -164,12 +166,15 @@ async def _serve(settings: Settings) -> None:
     store = open_store(settings)
     keyring = open_keyring(settings, store)
     library = Library(images_folder(settings))
-    segment = segments.find(settings) if settings.interface else None
+    segment, six = segments.both(settings)
     port = listening[-1].getsockname()[1]
-    address = segment.ip if segment else sockets.own_address(settings.listen)
-    policy = policy_of(settings, settings.url.rstrip("/") or f"http://{address}:{port}")
-    loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp", policy.url)
-    dnsmasq = await _start_dhcp(settings, segment, policy, store, loaders)
+    if six and listening[-1].family == socket.AF_INET:
+        listening.append(sockets.listen(f"[::]:{port}", beside=True))
+    urls = _urls(settings, segment, six, port)
+    policy = policy_of(settings, urls[0])
+    loaders = Loaders(library, Path(settings.data) / "dhcp" / "tftp", urls)
+    dnsmasq = await _start_dhcp(settings, await _dhcp_text(settings, segment, six, urls),
+                                store, loaders)  # fmt: skip
     _first_start(settings, store, policy)
     switchboard = power.Switchboard(store, keyring, policy, utc_now)
 
@@ -268,34 +273,52 @@ class _Server(uvicorn.Server):
         self._on_exit()
 
 
-async def _start_dhcp(
-    settings: Settings,
-    segment: dhcp.Segment | None,
-    policy: Policy,
-    store: Store,
-    loaders: Loaders,
-) -> Dnsmasq | None:
-    if settings.dhcp == "none":
-        return None
-    if segment is None:
-        raise BadSettings(f"dhcp={settings.dhcp} needs an interface: --interface NAME")
-    if settings.dhcp == "own":
-        others = await asyncio.to_thread(neighbours.at_start, segment.interface)
-        if others:
-            raise CannotStart(
-                f"another DHCP server, {others}, answers on {segment.interface}: two would give"
-                " machines different answers; use --dhcp proxy beside it, or stop it"
-            )
+def _urls(
+    settings: Settings, segment: dhcp.Segment | None, six: dhcp6.Segment6 | None, port: int
+) -> list[str]:
+    """The server as machines reach it; the last one by IPv6, where they boot by that."""
+    given = settings.url.rstrip("/")
+    by_ipv6 = [by_ipv6_url(given, six.ip, port)] if six else []
+    if six and segment is None:
+        return by_ipv6
+    address = segment.ip if segment else sockets.own_address(settings.listen)
+    host = f"[{address}]" if ":" in address else address
+    return list(dict.fromkeys([given or f"http://{host}:{port}", *by_ipv6]))
+
+
+async def _dhcp_text(
+    settings: Settings, segment: dhcp.Segment | None, six: dhcp6.Segment6 | None, urls: list[str]
+) -> str:
+    """dnsmasq.conf, "" when none is to run; raises CannotStart."""
     folder = Path(settings.data) / "dhcp"
+    uefi: UefiLoader = settings.uefi_loader  # type: ignore[assignment]
+    text = dhcp.alone(six.interface, folder) if six else ""
+    if settings.dhcp != "none":
+        if segment is None:
+            raise BadSettings(f"dhcp={settings.dhcp} needs an interface: --interface NAME")
+        if settings.dhcp == "own":
+            await _be_the_only_one(segment.interface)
+        mode: dhcp.Mode = settings.dhcp  # type: ignore[assignment]
+        text = dhcp.configuration(segment, mode, url=urls[0], folder=folder, uefi=uefi)
+    return text + dhcp6.lines(six, urls[-1], uefi) if six else text
+
+
+async def _be_the_only_one(interface: str) -> None:
+    others = await asyncio.to_thread(neighbours.at_start, interface)
+    if others:
+        raise CannotStart(
+            f"another DHCP server, {others}, answers on {interface}: two would give"
+            " machines different answers; use --dhcp proxy beside it, or stop it"
+        )
+
+
+async def _start_dhcp(
+    settings: Settings, text: str, store: Store, loaders: Loaders
+) -> Dnsmasq | None:
+    if not text:
+        return None
     loaders.refresh()
-    text = dhcp.configuration(
-        segment,
-        settings.dhcp,  # type: ignore[arg-type]
-        url=policy.url,
-        folder=folder,
-        uefi=settings.uefi_loader,  # type: ignore[arg-type]
-    )
-    dnsmasq = Dnsmasq(text, folder, _dhcp_reader(store))
+    dnsmasq = Dnsmasq(text, Path(settings.data) / "dhcp", _dhcp_reader(store))
     await dnsmasq.start()
     return dnsmasq
 

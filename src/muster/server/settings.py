@@ -16,6 +16,7 @@ from typing import Any
 DEFAULT_FILE = Path("/etc/muster/muster.toml")
 CHOICES = {
     "dhcp": ("own", "proxy", "external", "none"),
+    "dhcp6": ("own", "none"),
     "uefi_loader": ("grub", "ipxe"),
     "start": ("swift", "cloud-init"),
     "datasource": ("nocloud", "maas"),
@@ -69,6 +70,8 @@ class Settings:
     dhcp_pool: str = _setting("", "FIRST,LAST address; default: upper half of the network")
     dhcp_router: str = _setting("", "router that machines are told; default: none")
     dhcp_dns: list[str] = _setting([], "name servers that machines are told")
+    dhcp6: str = _setting("none", "own: DHCPv6 and router advertisements for UEFI machines; none")
+    dhcp6_pool: str = _setting("", "FIRST,LAST IPv6 address; default: those that end in 1000-ffff")
     dhcp_remote: list[str] = _setting(
         [], "networks behind DHCP relays: FIRST-LAST/PREFIX [router ADDRESS] [relay URL]"
     )

@@ -25,14 +25,19 @@ def raise_open_files() -> int:
     return hard
 
 
-def listen(address: str) -> socket.socket:
-    """A listening socket for ADDRESS:PORT; raises CannotStart."""
+def listen(address: str, *, beside: bool = False) -> socket.socket:
+    """A listening socket for ADDRESS:PORT; raises CannotStart.
+
+    `beside`: for IPv6 alone, as another one has the same port by IPv4.
+    """
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio sets TCP_NODELAY only where the socket says that it is TCP; without it a small answer
     # on a connection that is kept takes 40 ms (Nagle and the client's delayed ACK).
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if beside:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
         listener.bind((host.strip("[]") or "0.0.0.0", int(port)))
     except (ValueError, OverflowError) as error:
