@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watches for DHCP servers that should not be on the segment: each is an event that names it."""
 
+from pathlib import Path
+
 import structlog
 
+from muster.boot import vlans
 from muster.boot.dhcp import Mode
 from muster.boot.discover import Offer
 from muster.lifecycle import timeline
@@ -13,6 +16,7 @@ from muster.store.engine import Store
 log = structlog.get_logger("muster")
 
 PERIOD_S = 60.0
+STRAYS_S = 1.0
 
 
 def at_start(interface: str) -> str:
@@ -53,6 +57,46 @@ class Watch:
     def _tell(self, message: str) -> None:
         log.warning(message)
         timeline.segment_changed(self._store, self._clock(), message)
+
+
+class OtherVlans:
+    """Machines that ask on a VLAN where nobody of ours hears them: each is on its timeline."""
+
+    def __init__(self, store: Store, interface: str, clock: Clock) -> None:
+        self._store = store
+        self._interface = interface
+        self._clock = clock
+        self._wire = vlans.listen(interface)
+
+    def look(self) -> None:
+        """Write down who asked since the last look; raises OSError when the interface is gone."""
+        strays = vlans.heard(self._wire)
+        strays = {one for one in strays if one.vlan not in _served(self._interface)}
+        if not strays:
+            return
+        with self._store.write() as tx:
+            for one in sorted(strays, key=lambda stray: stray.mac):
+                told = _stray(self._interface, one.vlan)
+                timeline.unserved(tx, self._clock(), mac=one.mac, detail=told)
+
+
+def _served(interface: str) -> set[int]:
+    """VLANs that this host has an interface in: whoever asks there is somebody else's."""
+    try:
+        lines = [line.split("|") for line in Path("/proc/net/vlan/config").read_text().splitlines()]
+    except OSError:
+        return set()
+    return {int(line[1]) for line in lines if len(line) == 3 and line[2].strip() == interface}
+
+
+def _stray(interface: str, vlan: int) -> str:
+    own = f"{interface}.{vlan}"
+    return (
+        f"asked for an address with VLAN tag {vlan}, but {interface} hears what has no tag:"
+        f" make {vlan} the native (untagged) VLAN of its switch port, take the VLAN out of its"
+        " firmware's menu, or serve it there"
+        f" (ip link add link {interface} name {own} type vlan id {vlan}; --interface {own})"
+    )
 
 
 def _told(offer: Offer) -> str:

@@ -216,8 +216,16 @@ def _watching(
         return []
     mode: dhcp.Mode = settings.dhcp  # type: ignore[assignment]
     watch = neighbours.Watch(store, segment.interface, mode, utc_now)
-    step = functools.partial(asyncio.to_thread, watch.look)
-    return [asyncio.create_task(_every(neighbours.PERIOD_S, step))]
+    looks = [(neighbours.PERIOD_S, watch.look)]
+    try:
+        strays = neighbours.OtherVlans(store, segment.interface, utc_now)
+        looks.append((neighbours.STRAYS_S, strays.look))
+    except OSError as error:
+        log.warning("cannot listen for machines on other VLANs", why=str(error))
+    return [
+        asyncio.create_task(_every(period, functools.partial(asyncio.to_thread, look)))
+        for period, look in looks
+    ]
 
 
 async def _catch_up(store: Store, policy: Policy) -> None:
