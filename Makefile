@@ -7,11 +7,11 @@ ASSETS := src/muster/web/vendor/.ready
 export MUSTER_IMAGES ?= $(CURDIR)/build/images
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup image demo test check lint unit e2e serve coverage schema format clean
-.PHONY: test-boot bench-list bench-ingest bench-boot bench-collect bench-scripts bench-power bench-web bench-storm
+.PHONY: help setup image image-arm64 demo test check lint unit e2e serve coverage schema format clean
+.PHONY: test-boot test-arm64 bench-list bench-ingest bench-boot bench-collect bench-scripts bench-power bench-web bench-storm
 
 help: ## Print the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 setup: $(VENV)/.ready $(ASSETS) ## Install system packages and the Python environment
 
@@ -27,6 +27,10 @@ $(VENV)/.ready: requirements-dev.lock pyproject.toml tools/system-packages
 
 image: setup ## Build the ephemeral OS (once; 'make image' again returns at once)
 	$(BIN)/muster image build --images $(MUSTER_IMAGES)
+
+image-arm64: setup ## The same for arm64 machines; their programs are emulated, which takes long
+	tools/system-packages arm64
+	$(BIN)/muster image build --arch arm64 --images $(MUSTER_IMAGES)
 
 demo: image ## Two virtual bare machines enlist themselves and become Ready
 	$(BIN)/muster demo
@@ -54,6 +58,9 @@ e2e: image ## Only the journeys with virtual machines
 test-boot: image ## Every firmware path, swift and through cloud-init; media, stock images
 	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q tests/e2e/test_ways_to_start.py \
 		tests/e2e/test_medium.py tests/e2e/test_stock_image.py
+
+test-arm64: image image-arm64 ## arm64 machines by UEFI PXE and HTTP, emulated
+	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q tests/e2e/test_arm64.py
 
 serve: image ## A server on this machine, data in build/data (INTERFACE=eth1 DHCP=own ...)
 	$(BIN)/muster serve --data build/data $(if $(INTERFACE),--interface $(INTERFACE)) \

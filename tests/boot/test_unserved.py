@@ -17,8 +17,10 @@ from muster.boot.arch import CLIENTS, SERVED, client
 from muster.boot.dhcp import Segment
 from muster.boot.dhcplog import Asked, Reader, Unserved
 from muster.boot.dnsmasq import Dnsmasq
+from muster.images.library import Library
 from muster.lifecycle import deadlines, timeline
 from muster.lifecycle.policy import Policy
+from muster.server.loaders import Loaders
 from muster.store import boots, events
 from muster.store.engine import Store
 
@@ -39,7 +41,7 @@ print(json.dumps(heard))
 def test_the_table_is_the_whole_registry_each_number_once() -> None:
     assert sorted(kind.number for kind in CLIENTS) == list(range(42))
     assert len({kind.name for kind in CLIENTS}) == 42
-    assert {kind.number for kind in CLIENTS if not kind.unserved} == {0, 7, 9, 16}
+    assert {kind.number for kind in CLIENTS if not kind.unserved} == {0, 7, 9, 11, 16, 19}
     assert "option 93: 4711" in client(UNKNOWN).unserved
     assert all(kind.by_http == ("HTTP" in kind.name) for kind in CLIENTS)
 
@@ -135,9 +137,27 @@ def test_who_is_no_pxe_client_by_name_is_known_by_its_number(tmp_path: Path) -> 
 
 @needs_root
 def test_beside_another_server_it_is_said_too(tmp_path: Path) -> None:
-    asked = [(f"arch{n}", n, f"PXEClient:Arch:{n:05d}:UNDI:003016", False) for n in (11, 7, 14)]
+    asked = [(f"arch{n}", n, f"PXEClient:Arch:{n:05d}:UNDI:003016", False) for n in (21, 7, 14, 11)]
     _, noted = play(tmp_path, "proxy", asked)
-    assert [type(said) for said in noted] == [Unserved, Asked, Unserved]
+    assert [type(said) for said in noted] == [Unserved, Asked, Unserved, Asked]
+
+
+def test_a_kind_whose_image_is_not_there_is_told_how_to_get_it(tmp_path: Path) -> None:
+    loaders = Loaders(Library(tmp_path / "images"), tmp_path / "tftp", URL)
+    loaders.refresh()
+    (tmp_path / "tftp/shimx64.efi").write_bytes(b"from an image of amd64")
+    reader = Reader(loaders.lacks)
+
+    def said(number: int) -> str:
+        reader.read(f"dnsmasq-dhcp[1]: {number} tags: arch{number}, srv0")
+        found = reader.read(f"dnsmasq-dhcp[1]: {number} DHCPOFFER(srv0) 10.77.0.9 {MAC}")
+        return f"{type(found).__name__}: {getattr(found, 'detail', '')}"
+
+    assert said(7).startswith("Asked")
+    wanted = "UEFI arm64 (option 93: 11): run 'muster image build --arch arm64'"
+    assert said(11) == f"Unserved: no image for {wanted}"
+    (tmp_path / "tftp/shimaa64.efi").write_bytes(b"from an image of arm64")
+    assert said(11).startswith("Asked")
 
 
 def test_a_machine_of_several_kinds_is_served_when_one_is() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from muster.images import sources
+from muster.images import recipe, sources
 from muster.images.errors import SourcesError
 from muster.images.recipe import builder_digest, recipe_for
 
@@ -110,6 +110,27 @@ def test_a_bookworm_machine_builds_trixie_unless_told_otherwise(etc: Path) -> No
     assert recipe_for("bookworm", etc=etc).suite == "bookworm"
     with pytest.raises(SourcesError, match="cannot build noble on a bookworm machine"):
         recipe_for("noble", etc=etc)
+
+
+def test_an_image_is_for_this_machine_s_architecture_or_for_the_one_that_is_named(
+    etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (etc / "apt" / "sources.list").write_text("deb http://mirror.example/debian bookworm main\n")
+    monkeypatch.setattr(recipe.platform, "machine", lambda: "x86_64")
+    assert recipe_for(etc=etc).arch == "amd64"
+    arm = recipe_for(arch="arm64", etc=etc)
+    assert (arm.suite, arm.arch, "linux-image-arm64" in arm.packages) == ("trixie", "arm64", True)
+    assert arm.digest != recipe_for(etc=etc).digest
+    for words, told in (
+        ({"arch": "riscv64"}, "cannot build for riscv64: images are amd64, arm64"),
+        ({"suite": "bookworm", "arch": "arm64"}, "bookworm for arm64: it has no iPXE"),
+    ):
+        with pytest.raises(SourcesError, match=told):
+            recipe_for(**words, etc=etc)
+    (etc / "os-release").write_text("ID=ubuntu\nVERSION_CODENAME=noble\n")
+    (etc / "apt" / "sources.list").write_text("deb http://mirror.example/ubuntu noble main\n")
+    with pytest.raises(SourcesError, match="cannot build arm64 on this Ubuntu machine"):
+        recipe_for(arch="arm64", etc=etc)
 
 
 def test_firmware_comes_only_where_the_machine_has_its_component(etc: Path) -> None:

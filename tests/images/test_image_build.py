@@ -73,7 +73,9 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> None:
         write_tar(work / "signed.tar", {f"signed/{name}": name.encode() for name in SIGNED})
         return write_tar(work / "root.tar", ROOT)
 
-    def build_squashfs(tar: Path, target: Path, _kind: str = "root") -> None:
+    def build_squashfs(
+        tar: Path, target: Path, _kind: str = "root", *, arch: str = "amd64"
+    ) -> None:
         target.write_bytes(tar.read_bytes()[:512])
 
     monkeypatch.setattr(build, "build_root", build_root)
@@ -117,7 +119,7 @@ def test_a_build_that_fails_half_way_leaves_the_old_image_in_use(
     library.add(image, files)
     library.use(image.id)
 
-    def broken(tar: Path, target: Path, _kind: str = "root") -> None:
+    def broken(tar: Path, target: Path, _kind: str = "root", **_of: str) -> None:
         target.write_bytes(b"half")
         command.run("squashfs", ["sh", "-c", "echo no space left; exit 3"])
 

@@ -4,6 +4,7 @@ import pytest
 from muster.lab.client import default_orders
 from muster.lab.errors import BadOrder
 from muster.lab.machines import (
+    Arch,
     DiskKind,
     DiskOrder,
     Firmware,
@@ -108,6 +109,8 @@ def test_an_unknown_firmware_is_refused_with_the_field() -> None:
         (Order(name="m1", memory_mib=1000, numa_nodes=3, cpus=3), "numa_nodes: 1000 MiB"),
         (Order(name="m1", cpus=3, numa_nodes=2), "numa_nodes: 3 CPUs"),
         (Order(name="m1", dimms=3), "dimms: 2048 MiB"),
+        (Order(name="m1", arch=Arch.ARM64), "firmware: bios: an arm64 machine has uefi"),
+        (Order(name="m1", arch=Arch.ARM64, firmware=Firmware.UEFI, tpm=True), "tpm: an arm64"),
         (Order(name="m1", disks=(DiskOrder(kind=DiskKind.SATA),) * 7), "6 SATA ports"),
     ],
 )

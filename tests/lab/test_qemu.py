@@ -6,6 +6,7 @@ import pytest
 from muster.collect import dimms
 from muster.lab import board, qemu
 from muster.lab.machines import (
+    Arch,
     Bmc,
     Boot,
     DiskKind,
@@ -66,6 +67,18 @@ def test_a_uefi_machine_uses_its_own_nic_driver_and_no_ipv6() -> None:
         "name=opt/org.tianocore/IPv6PXESupport,string=n",
     ]
     assert any(drive.endswith("unit=1,file=vars.fd") for drive in values(argv, "-drive"))
+
+
+def test_an_arm64_machine_is_a_board_of_its_own_with_the_same_disks_and_nics() -> None:
+    order = Order(name="m1", arch=Arch.ARM64, firmware=Firmware.UEFI_HTTP)
+    argv = rendered(order, Accel("kvm", "of this host's own architecture"))
+    assert argv[0] == "qemu-system-aarch64"
+    assert values(argv, "-machine") == ["virt,gic-version=3,graphics=off"]
+    assert values(argv, "-accel") == ["tcg,thread=multi"]
+    assert any("AAVMF_CODE.fd" in word for word in values(argv, "-drive"))
+    plain = rendered(Order(name="m1", firmware=Firmware.UEFI_HTTP))
+    for option in ("-device", "-netdev", "-smbios", "-fw_cfg"):
+        assert values(argv, option) == values(plain, option)
 
 
 def test_secure_boot_has_its_keys_and_guards_them(tmp_path: Path) -> None:

@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel command line of the ephemeral OS, the same from every loader."""
 
+from collections import defaultdict
+
 from muster.images.manifest import Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
+
+CONSOLES = defaultdict(
+    lambda: "console=tty0 console=ttyS0,115200",
+    # PL011 of Arm's base boards; the last one that is there becomes /dev/console.
+    arm64="console=tty0 console=ttyS0,115200 console=ttyAMA0,115200",
+)
 
 
 def command_line(plan: BootPlan, policy: Policy, image: Manifest, *, nic: str) -> str:
@@ -16,7 +24,7 @@ def command_line(plan: BootPlan, policy: Policy, image: Manifest, *, nic: str) -
     words = [root, *(_stock(plan, policy) if image.origin else _own(plan, policy, image))]
     if nic:
         words.append(f"BOOTIF=01-{nic}")
-    words.append("console=tty0 console=ttyS0,115200")
+    words.append(CONSOLES[image.arch])
     if plan.start == "swift" and image.swift:
         words.append("muster.start=swift")
     if plan.kernel_options:

@@ -244,6 +244,8 @@ def _proxy(segment: Segment, url: str, uefi: UefiLoader) -> list[str]:
         f'pxe-service=tag:!ipxe,x86PC,"muster",{loaders[0]}',
         f'pxe-service=tag:!ipxe,X86-64_EFI,"muster",{loaders[7]}',
         f'pxe-service=tag:!ipxe,BC_EFI,"muster",{loaders[9]}',
+        f'pxe-service=tag:!ipxe,ARM64_EFI,"muster",{loaders[11]}',
         f'pxe-service=tag:ipxe,x86PC,"muster",{url}/boot/start.ipxe',
         f'pxe-service=tag:ipxe,X86-64_EFI,"muster",{url}/boot/start.ipxe',
+        f'pxe-service=tag:ipxe,ARM64_EFI,"muster",{url}/boot/start.ipxe',
     ]

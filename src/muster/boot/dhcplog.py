@@ -7,9 +7,10 @@ src/rfc2131.c).
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from muster.boot.arch import Client, client
+from muster.boot.arch import ANY, Client, client
 
 _LINE = re.compile(r"dnsmasq-dhcp(?:\[\d+\])?: (?P<xid>\d+) (?P<rest>.*)")
 _MESSAGE = re.compile(
@@ -28,7 +29,6 @@ _OPTIONAL = re.compile(
 )
 _ARCH = re.compile(r"\barch(\d{1,5})\b")
 _KINDS = 8
-_ANY = Client(-1, "PXE client", loader="any")
 _NETBOOT = re.compile(r"(?:PXE|HTTP)Client(?::Arch:(?P<arch>\d{1,5}))?")
 
 
@@ -57,12 +57,17 @@ class Loader:
     failed: bool = False
 
 
+def _nothing(_kind: Client) -> str:
+    return ""
+
+
 @dataclass
 class _Exchange:
     """`kinds` is empty for who did not say that it boots from the network."""
 
     kinds: list[Client] = field(default_factory=list)
     ipxe: bool = False
+    lacks: Callable[[Client], str] = _nothing
 
     def is_a(self, kind: Client) -> None:
         """It says that it is of this kind, too; a few, as whoever asks may repeat it for ever."""
@@ -76,14 +81,15 @@ class _Exchange:
     @property
     def unserved(self) -> str:
         """Why none of the kinds that it says it is gets a loader, "" when one does."""
-        told = [kind.unserved for kind in self.kinds]
+        told = [kind.unserved or self.lacks(kind) for kind in self.kinds]
         return told[0] if told and all(told) and not self.ipxe else ""
 
 
 @dataclass
 class Reader:
-    """Remembers what is needed between lines; bounded."""
+    """Remembers what is needed between lines; bounded. `lacks`: why a kind has no image now."""
 
+    lacks: Callable[[Client], str] = _nothing
     addresses: dict[str, str] = field(default_factory=dict)
     _exchanges: dict[str, _Exchange] = field(default_factory=dict)
 
@@ -119,7 +125,7 @@ class Reader:
 
     def _detail(self, xid: str, rest: str) -> None:
         if rest.startswith("vendor class:") and (pxe := _NETBOOT.search(rest)):
-            self._exchange(xid).is_a(client(int(pxe["arch"])) if pxe["arch"] else _ANY)
+            self._exchange(xid).is_a(client(int(pxe["arch"])) if pxe["arch"] else ANY)
         elif rest.startswith("user class:") and "iPXE" in rest:
             self._exchange(xid).ipxe = True
         elif rest.startswith("tags:") and (numbers := _ARCH.findall(rest)):
@@ -129,7 +135,7 @@ class Reader:
 
     def _exchange(self, xid: str) -> _Exchange:
         _bound(self._exchanges)
-        return self._exchanges.setdefault(xid, _Exchange())
+        return self._exchanges.setdefault(xid, _Exchange(lacks=self.lacks))
 
     def _offered(self, xid: str, mac: str, what: str | None) -> Asked | Unserved | None:
         exchange = self._exchanges.pop(xid, None)

@@ -127,10 +127,10 @@ async def loader_file(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _loader(library: Library, name: str) -> FileEntry | None:
     try:
-        image = library.current()
+        image = library.current(LOADERS[name]) if name in LOADERS else None
     except ManifestError:
         return None
-    return image.files.get(f"loader/{name}") if image and name in LOADERS else None
+    return image.files.get(f"loader/{name}") if image else None
 
 
 def _blob(library: Library, sha256: str) -> Path | None:

@@ -20,6 +20,8 @@ _DISK = (
     *("debian/shimx64", "ubuntu/shimx64", "redhat/shimx64", "centos/shimx64", "rocky/shimx64"),
     *("almalinux/shimx64", "fedora/shimx64", "opensuse/shim", "sles/shim"),
     *("systemd/systemd-bootx64", "Microsoft/Boot/bootmgfw", "BOOT/BOOTX64"),
+    *("debian/shimaa64", "ubuntu/shimaa64", "redhat/shimaa64", "rocky/shimaa64"),
+    *("systemd/systemd-bootaa64", "BOOT/BOOTAA64"),
 )
 _LOCAL_DISK = (
     "".join(

@@ -7,7 +7,7 @@ decided in the HTTP answer to iPXE, so these lines never change with the machine
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -66,11 +66,13 @@ class Expected:
         return ""
 
 
-def expectations(here: Here) -> list[Expected]:
-    """Every kind of client that we have a loader for, and iPXE."""
+def expectations(here: Here, *, arches: Collection[str] = ("amd64", "arm64")) -> list[Expected]:
+    """Every kind of client that we have a loader for, of these architectures, and iPXE."""
     bios = Asking("iPXE", f"{vendor_class(CLIENTS[0])}:UNDI:002001", CLIENTS[0].number, ipxe=True)
     expected = [Expected(bios, here.script)]
     for client in served():
+        if client.arch not in arches:
+            continue
         asking = Asking(client.name, f"{vendor_class(client)}:UNDI:003016", client.number)
         if client.by_http:
             expected.append(Expected(asking, here.loader(client), vendor="HTTPClient"))

@@ -53,11 +53,11 @@ def _make(
 ) -> tuple[Manifest, dict[str, Path]]:
     progress(f"building the {recipe.suite} root file system")
     tar = build_root(recipe, work, progress)
-    kernel_version, files = _boot_files(work)
+    kernel_version, files = _boot_files(work, recipe.arch)
     progress("packing what starts before the rest")
     small = {name: work / f"{name}.squashfs" for name in ("swift", "drivers")}
     for name, path in small.items():
-        build_squashfs(work / f"{name}.tar", path, name)
+        build_squashfs(work / f"{name}.tar", path, name, arch=recipe.arch)
     with RootTar(tar) as root:
         progress(f"packing the initrd for Linux {kernel_version}")
         build_initrd(root, kernel_version, work / "initrd", small=small)
@@ -77,7 +77,7 @@ def _make(
     return image.sealed(), files
 
 
-def _boot_files(work: Path) -> tuple[str, dict[str, Path]]:
+def _boot_files(work: Path, arch: str) -> tuple[str, dict[str, Path]]:
     """Write kernel and loaders into the work folder; return the kernel's version and the files."""
     with (
         RootTar(work / "boot.tar") as boot,
@@ -88,10 +88,10 @@ def _boot_files(work: Path) -> tuple[str, dict[str, Path]]:
         if len(kernels) != 1:
             raise BuildError("kernel", f"the root has {len(kernels)} kernels in /boot, not one")
         contents = {"kernel": boot.read(f"boot/vmlinuz-{kernels[0]}")}
-        for loader in SIGNED:
+        for loader in SIGNED[arch]:
             contents[f"loader/{loader}"] = signed.read(f"signed/{_SIGNED[loader]}")
-        for loader in LOADERS:
-            if loader in SIGNED:
+        for loader in LOADERS[arch]:
+            if loader in SIGNED[arch]:
                 continue
             # Debian 12 has ipxe.efi in /boot, and a link to it where all others are.
             source = boot if f"boot/{loader}" in boot else loaders
@@ -103,7 +103,12 @@ def _boot_files(work: Path) -> tuple[str, dict[str, Path]]:
 
 
 # GRUB with its network modules built in: under Secure Boot it loads no others.
-_SIGNED = {"shimx64.efi": "shimx64.efi.signed", "grubx64.efi": "grubnetx64.efi.signed"}
+_SIGNED = {
+    "shimx64.efi": "shimx64.efi.signed",
+    "grubx64.efi": "grubnetx64.efi.signed",
+    "shimaa64.efi": "shimaa64.efi.signed",
+    "grubaa64.efi": "grubnetaa64.efi.signed",
+}
 _KERNEL = re.compile(r"boot/vmlinuz-(.+)")
 
 

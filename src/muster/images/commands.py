@@ -72,7 +72,11 @@ def refusals(command: Callable[P, T]) -> Callable[P, T]:
 @app.command(name="build")
 @refusals
 def build_image(
-    *, suite: str | None = None, refresh: bool = False, images: Images = IMAGES
+    *,
+    suite: str | None = None,
+    arch: str | None = None,
+    refresh: bool = False,
+    images: Images = IMAGES,
 ) -> None:
     """Build an image and put it in use; at once when this machine's recipe was built before.
 
@@ -80,11 +84,13 @@ def build_image(
     ----------
     suite
         Debian's code name; the default is the one that boots fastest, on any Debian machine.
+    arch
+        Debian's name of the machines' architecture, amd64 or arm64; this machine's by default.
     refresh
         Build even so, with the package versions that the mirrors have today.
     """
     console = Console()
-    recipe = recipe_for(suite)
+    recipe = recipe_for(suite, arch=arch)
     with _progress(console, "starting") as progress:
         image = build(Library(images), recipe, progress=progress, refresh=refresh)
     console.print(_files_table(image))

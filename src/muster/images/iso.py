@@ -103,6 +103,8 @@ def build_iso(library: Library, image: Manifest, words: Words, target: Path) -> 
     words.check()
     if image.origin:
         raise BuildError("iso", f"{image.origin} is a stock image: its initrd asks no server")
+    if image.arch != "amd64":
+        raise BuildError("iso", f"media start amd64 machines only, not {image.arch}")
     need()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".iso-", dir=target.parent) as folder:
@@ -176,7 +178,7 @@ def _uefi(library: Library, image: Manifest, work: Path) -> None:
         f"search --no-floppy --file --set=root {marker}\nset prefix=($root)/grub\n"
         "configfile /grub/grub.cfg\n"
     )
-    shim, grub = (library.blob(image.files[f"loader/{name}"].sha256) for name in SIGNED)
+    shim, grub = (library.blob(image.files[f"loader/{name}"].sha256) for name in SIGNED[image.arch])
     folders = ["::EFI", "::EFI/BOOT", "::grub"]
     dated = {"SOURCE_DATE_EPOCH": str(EPOCH)}
     command.run("iso", ["mmd", "-i", str(partition), *folders], environment=dated)

@@ -10,10 +10,17 @@ import msgspec
 
 from muster.images.errors import ManifestError
 
-SIGNED: Final = ("shimx64.efi", "grubx64.efi")
-LOADERS: Final = ("undionly.kpxe", "ipxe.pxe", "ipxe.efi", "snponly.efi", *SIGNED)
+SIGNED: Final = {
+    "amd64": ("shimx64.efi", "grubx64.efi"),
+    "arm64": ("shimaa64.efi", "grubaa64.efi"),
+}
+LOADERS: Final = {
+    "amd64": ("undionly.kpxe", "ipxe.pxe", "ipxe.efi", "snponly.efi", *SIGNED["amd64"]),
+    "arm64": ("ipxe-arm64.efi", *SIGNED["arm64"]),
+}
+"""What an image has to start machines of its architecture with, by what they ask for."""
 NEEDED: Final = ("kernel", "initrd", "squashfs")
-FILE_NAMES: Final = (*NEEDED, *(f"loader/{name}" for name in LOADERS))
+FILE_NAMES: Final = (*NEEDED, *(f"loader/{name}" for names in LOADERS.values() for name in names))
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -17,8 +17,8 @@ COMMON: Final = (
     "ipxe",
 )
 KERNELS: Final = {
-    "bookworm": "linux-image-amd64",
-    "trixie": "linux-image-amd64",
+    "bookworm": "linux-image-{arch}",
+    "trixie": "linux-image-{arch}",
     "noble": "linux-image-generic",
 }
 # NICs of the bnx2, bnx2x, qed, cavium, netronome and ti families stay dead without these; they are
@@ -74,7 +74,7 @@ EXCLUDED: Final = (*_PROSE, *_GPU, *_DRIVERS)
 INCLUDED: Final = ("/usr/share/doc/*/copyright", "/usr/lib/locale/C.utf8/*")
 
 
-def chosen(suite: str, components: frozenset[str]) -> tuple[str, ...]:
+def chosen(suite: str, arch: str, components: frozenset[str]) -> tuple[str, ...]:
     """Return the packages to ask for, sorted."""
     firmware = FIRMWARE if FIRMWARE_COMPONENT in components else ()
-    return tuple(sorted({*COMMON, KERNELS[suite], *firmware}))
+    return tuple(sorted({*COMMON, KERNELS[suite].format(arch=arch), *firmware}))

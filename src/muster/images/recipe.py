@@ -25,7 +25,7 @@ SUITES: Final = {
     "trixie": ("trixie", "bookworm"),
     "noble": ("noble",),
 }
-ARCHES: Final = {"x86_64": "amd64"}
+ARCHES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 # The parts of the builder that decide what is in an image; reporting and storing it do not.
 _BUILDER: Final = ("root.py", "initrd.py", "cpio.py", "squash.py", "inside/*.py", "files/**/*")
 
@@ -48,8 +48,12 @@ class Recipe:
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
-def recipe_for(suite: str | None = None, *, etc: Path = Path("/etc")) -> Recipe:
+def recipe_for(
+    suite: str | None = None, *, arch: str | None = None, etc: Path = Path("/etc")
+) -> Recipe:
     """Return the recipe for a suite from this machine's apt sources; the default is the fastest.
+
+    `arch` is Debian's name; this machine's own by default. Debian's mirrors have both.
 
     Debian machines build bookworm and trixie. Ubuntu machines build noble from their own sources on
     a best-effort basis: that path has not been run by us.
@@ -62,11 +66,14 @@ def recipe_for(suite: str | None = None, *, etc: Path = Path("/etc")) -> Recipe:
             f"cannot build {wanted} on a {codename} machine: "
             f"it offers {', '.join(offered) or 'nothing (Debian 12, 13 or Ubuntu 24.04 do)'}"
         )
+    chosen = _arch(arch, wanted, codename)
     return Recipe(
         suite=wanted,
-        arch=_arch(),
+        arch=chosen,
         sources=sources.swap_suite(own, codename, wanted),
-        packages=packages.chosen(wanted, frozenset(c for one in own for c in one.components)),
+        packages=packages.chosen(
+            wanted, chosen, frozenset(c for one in own for c in one.components)
+        ),
         excluded=packages.EXCLUDED,
         included=packages.INCLUDED,
         builder=builder_digest(HERE),
@@ -83,8 +90,19 @@ def builder_digest(here: Path) -> str:
     return digest.hexdigest()
 
 
-def _arch() -> str:
-    machine = platform.machine()
-    if machine not in ARCHES:
-        raise SourcesError(f"images are built on x86-64 machines only; this one is {machine}")
-    return ARCHES[machine]
+def own_arch() -> str:
+    """Debian's name of this machine's architecture; "" where we build no image of it."""
+    return ARCHES.get(platform.machine(), "")
+
+
+def _arch(wanted: str | None, suite: str, codename: str) -> str:
+    arch, own = wanted or own_arch(), own_arch()
+    if arch not in ARCHES.values():
+        told = arch or platform.machine()
+        raise SourcesError(f"cannot build for {told}: images are {', '.join(ARCHES.values())}")
+    if arch == "arm64" and suite == "bookworm":
+        raise SourcesError("cannot build bookworm for arm64: it has no iPXE for that; trixie has")
+    if arch != own and codename == "noble":
+        # Ubuntu keeps arm64 on another mirror than amd64, which this machine's sources do not name.
+        raise SourcesError(f"cannot build {arch} on this Ubuntu machine: import one, or use Debian")
+    return arch

@@ -6,7 +6,6 @@ all that comes out.
 """
 
 import io
-import os
 import re
 import shlex
 import tarfile
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from muster.images import command
+from muster.images import command, emulation
 from muster.images.errors import BuildError
 from muster.images.recipe import HERE, Recipe
 
@@ -64,13 +63,13 @@ def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[st
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/check.py',
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/customize.py',
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/swift.py',
-        _SIGNED.format(folder=_WORKSHOP, packages=" ".join(SIGNED)),
+        _SIGNED.format(folder=_WORKSHOP, packages=" ".join(SIGNED[recipe.arch])),
         # Kernel, modules and loaders reach a machine before its root does.
         *(f"tar-out {folder} {shlex.quote(str(target.with_name(name)))}" for folder, name in PARTS),
         f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe "$1"/swift "$1"/drivers',
     ]
     return [
-        *("mmdebstrap", "--variant=minbase", "--format=tar", f"--mode={_mode()}"),
+        *(*emulation.mmdebstrap(recipe.arch), "--variant=minbase", "--format=tar"),
         f"--architectures={recipe.arch}",
         *('--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"'),
         *(f"--dpkgopt=path-exclude={path}" for path in recipe.excluded),
@@ -82,19 +81,18 @@ def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[st
 
 
 # What firmware with Secure Boot starts.
-SIGNED: Final = ("shim-signed", "grub-efi-amd64-signed")
+SIGNED: Final = {
+    "amd64": ("shim-signed", "grub-efi-amd64-signed"),
+    "arm64": ("shim-signed", "grub-efi-arm64-signed"),
+}
 # The signed loaders are taken out of their packages, which would install GRUB's tools as well; apt
 # is the one that mmdebstrap has set up, so that they are of the image's suite and checked.
 _SIGNED: Final = (
     'mkdir -p "$1"/{folder}/signed && cd "$1"/{folder}/signed &&'
     ' APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download -q {packages} &&'
     " for deb in *.deb; do dpkg-deb --fsys-tarfile $deb |"
-    " tar -x --transform 's,.*/,,' --wildcards '*x64.efi.signed'; rm $deb; done"
+    " tar -x --transform 's,.*/,,' --wildcards '*64.efi.signed'; rm $deb; done"
 )
-
-
-def _mode() -> str:
-    return "root" if os.geteuid() == 0 else "unshare"
 
 
 def _overlay() -> bytes:

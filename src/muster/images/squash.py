@@ -15,7 +15,7 @@ _PACKED: Final = {
     # In every initrd: 3 % less than as the root.
     "swift": ("-comp", "zstd", "-Xcompression-level", "19", "-b", "256K"),
     # Few of them are read, behind the hello, so size counts alone: an eighth less than zstd's.
-    "drivers": ("-comp", "xz", "-Xbcj", "x86", "-b", "1M"),
+    "drivers": ("-comp", "xz", "-b", "1M"),
 }
 _OPTIONS: Final = (
     *("-mkfs-time", str(EPOCH), "-all-time", str(EPOCH), "-no-progress", "-quiet"),
@@ -24,11 +24,16 @@ _OPTIONS: Final = (
 )
 
 
-def build_squashfs(tar: Path, target: Path, kind: str = "root") -> None:
+_BRANCHES: Final = {"amd64": "x86"}
+"""xz's filter for the machine code of an architecture; squashfs-tools 4.5 have none for arm64."""
+
+
+def build_squashfs(tar: Path, target: Path, kind: str = "root", *, arch: str = "amd64") -> None:
     """Write the squashfs of a tar (root, swift or drivers); the same tar gives the same bytes."""
     target.unlink(missing_ok=True)
     # For the same reason / belongs to whoever runs mksquashfs, so an ordinary user becomes root in
     # a namespace (-root-uid is not heeded in 4.5).
     as_root = () if os.geteuid() == 0 else ("unshare", "--map-root-user")
-    words = ["mksquashfs", "-", str(target), "-tar", *_PACKED[kind], *_OPTIONS]
+    filters = ("-Xbcj", _BRANCHES[arch]) if kind == "drivers" and arch in _BRANCHES else ()
+    words = ["mksquashfs", "-", str(target), "-tar", *_PACKED[kind], *filters, *_OPTIONS]
     command.run("squashfs", [*as_root, *words], stdin=tar)

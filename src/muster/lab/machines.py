@@ -40,6 +40,13 @@ class Firmware(StrEnum):
         return "bios" if self is Firmware.BIOS else "uefi"
 
 
+class Arch(StrEnum):
+    """Whose processors: an arm64 machine is an Arm base board, which has UEFI, PCI and no more."""
+
+    AMD64 = "amd64"
+    ARM64 = "arm64"
+
+
 class NicModel(StrEnum):
     VIRTIO = "virtio-net-pci"
     E1000E = "e1000e"
@@ -108,6 +115,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: Name
+    arch: Arch = Arch.AMD64
     firmware: Firmware
     memory_mib: int
     cpus: int
@@ -142,9 +150,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Processors and memory are shared out equally to `numa_nodes`, the memory to `dimms` too. `tpm`
     is a TPM 2.0 (needs swtpm). `medium` is the path of an ISO, which the firmware tries first.
+    An arm64 machine is always emulated.
     """
 
     name: Name
+    arch: Arch = Arch.AMD64
     firmware: Firmware = Firmware.BIOS
     memory_mib: Annotated[int, Meta(ge=128, le=1024 * 1024)] = 2048
     cpus: Annotated[int, Meta(ge=1, le=64)] = 2
@@ -176,10 +186,13 @@ def derived_mac(lab: str, machine: str, index: int) -> str:
 def build(lab: str, order: Order) -> Machine:
     """Raises BadOrder for what no board can have."""
     _refuse_unequal_shares(order)
+    if order.arch is Arch.ARM64:
+        _refuse_what_arm_lacks(order)
     own = derived_uuid(lab, order.name)
     tag = own.hex[:8].upper()
     return Machine(
         name=order.name,
+        arch=order.arch,
         firmware=order.firmware,
         memory_mib=order.memory_mib,
         cpus=order.cpus,
@@ -219,6 +232,20 @@ def _refuse_unequal_shares(order: Order) -> None:
         )
     if sum(disk.kind is DiskKind.SATA for disk in order.disks) > SATA_PORTS:
         raise BadOrder(f"disks: a board has {SATA_PORTS} SATA ports: make the others scsi or nvme")
+
+
+def _refuse_what_arm_lacks(order: Order) -> None:
+    if order.firmware not in (Firmware.UEFI, Firmware.UEFI_HTTP):
+        raise BadOrder(f"firmware: {order.firmware}: an arm64 machine has uefi or uefi-http")
+    lacking = {
+        "tpm": order.tpm,
+        "bmc": order.bmc is not None,
+        "medium": bool(order.medium),
+        "disks: sata": any(disk.kind is DiskKind.SATA for disk in order.disks),
+    }
+    for name, wanted in lacking.items():
+        if wanted:
+            raise BadOrder(f"{name}: an arm64 machine of the lab has none: leave it out")
 
 
 def parse_order(body: bytes) -> Order:

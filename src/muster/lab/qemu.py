@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muster.lab import board
-from muster.lab.machines import Boot, Firmware, Machine, Nic, NicModel
+from muster.lab.errors import CannotStart
+from muster.lab.machines import Arch, Boot, Firmware, Machine, Nic, NicModel
 
 BINARY = "qemu-system-x86_64"
+ARM_BINARY = "qemu-system-aarch64"
 OVMF = Path("/usr/share/OVMF")
 OVMF_CODE = OVMF / "OVMF_CODE_4M.fd"
 OVMF_VARS = OVMF / "OVMF_VARS_4M.fd"
@@ -22,6 +24,7 @@ OVMF_VARS = OVMF / "OVMF_VARS_4M.fd"
 # Microsoft's keys enrolled and Secure Boot on (package ovmf).
 SECURE_CODE = OVMF / "OVMF_CODE_4M.secboot.fd"
 SECURE_VARS = OVMF / "OVMF_VARS_4M.ms.fd"
+AAVMF = Path("/usr/share/AAVMF")
 SERIAL_LOG = "serial.log"
 QEMU_LOG = "qemu.log"
 
@@ -50,8 +53,26 @@ def prepare_folder(machine: Machine, folder: Path) -> None:
             os.truncate(file.fileno(), disk.size_mib * 1024 * 1024)
     board.write_dimms(machine, folder)
     if machine.firmware is not Firmware.BIOS:
-        secure = machine.firmware.secure
-        shutil.copyfile(SECURE_VARS if secure else OVMF_VARS, folder / "vars.fd")
+        if machine.arch is Arch.ARM64:
+            _need_arm()
+        shutil.copyfile(_flash(machine)[1], folder / "vars.fd")
+
+
+def _need_arm() -> None:
+    if shutil.which(ARM_BINARY) is None or not AAVMF.exists():
+        raise CannotStart(
+            "arm64 machines need QEMU and firmware for them:"
+            " apt-get install qemu-system-arm qemu-efi-aarch64"
+        )
+
+
+def _flash(machine: Machine) -> tuple[Path, Path]:
+    """UEFI's code and its variables as they come from the factory."""
+    if machine.arch is Arch.ARM64:
+        return AAVMF / "AAVMF_CODE.fd", AAVMF / "AAVMF_VARS.fd"
+    if machine.firmware.secure:
+        return SECURE_CODE, SECURE_VARS
+    return OVMF_CODE, OVMF_VARS
 
 
 def argv(
@@ -69,7 +90,8 @@ def argv(
 
     `first` is what this start boots from before anything else.
     """
-    command = [BINARY, "-name", f"{lab}/{machine.name}", "-no-user-config", "-nodefaults"]
+    binary = ARM_BINARY if machine.arch is Arch.ARM64 else BINARY
+    command = [binary, "-name", f"{lab}/{machine.name}", "-no-user-config", "-nodefaults"]
     command += _board(machine, accel)
     command += _smbios(machine)
     command += board.dimms(machine)
@@ -87,6 +109,8 @@ def argv(
 
 
 def _board(machine: Machine, accel: Accel) -> list[str]:
+    if machine.arch is Arch.ARM64:
+        return _arm_board(machine, accel)
     # Without KVM, Nehalem reached a kernel panic in 4.7-5.8 CPU-seconds and "max" in 6.2-6.7.
     kvm = accel.name == "kvm"
     smm = ",smm=on" if machine.firmware.secure else ""
@@ -97,11 +121,21 @@ def _board(machine: Machine, accel: Accel) -> list[str]:
     command += board.processors(machine)
     # strict: firmware falls from the NICs to the disks and to nothing else.
     command += ["-boot", "strict=on", "-device", "virtio-rng-pci"]
-    return command if machine.firmware is Firmware.BIOS else command + _uefi(machine.firmware)
+    return command if machine.firmware is Firmware.BIOS else command + _uefi(machine)
 
 
-def _uefi(firmware: Firmware) -> list[str]:
-    code = SECURE_CODE if firmware.secure else OVMF_CODE
+def _arm_board(machine: Machine, accel: Accel) -> list[str]:
+    # "max" has pointer authentication, which takes most of an emulated CPU's time.
+    return [
+        *("-machine", "virt,gic-version=3,graphics=off", "-display", "none", "-vga", "none"),
+        *("-accel", f"tcg,thread={'multi' if accel.parallel else 'single'}"),
+        *("-cpu", "cortex-a57", *board.processors(machine)),
+        *("-boot", "strict=on", "-device", "virtio-rng-pci", *_uefi(machine)),
+    ]
+
+
+def _uefi(machine: Machine) -> list[str]:
+    firmware, (code, _) = machine.firmware, _flash(machine)
     command = ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"]
     command += ["-drive", "if=pflash,format=raw,unit=1,file=vars.fd"]
     if firmware.secure:

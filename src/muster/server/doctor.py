@@ -14,7 +14,7 @@ from muster.boot import discover
 from muster.boot.discover import Offer
 from muster.boot.snippets import expectations
 from muster.images.errors import ManifestError
-from muster.images.library import Library
+from muster.images.library import FIRST, Library
 from muster.server import segment
 from muster.server.settings import BadSettings, Settings, images_folder
 
@@ -137,7 +137,8 @@ def _external(settings: Settings, others: list[Offer]) -> Finding:
         return _wrong(f"{_SECOND}: {' and '.join(offer.named for offer in others)}")
     here = segment.here(settings)
     problems = []
-    for wanted in expectations(here):
+    there = {FIRST, *(image.arch for image in Library(images_folder(settings)).all())}
+    for wanted in expectations(here, arches=there):
         heard = discover.offers(settings.interface, wanted.asking)
         problems += [wanted.problem(heard[0])] if heard else [f"{wanted.asking.name}: no answer"]
     wrong = [problem for problem in problems if problem]

@@ -28,6 +28,7 @@ from muster.boot import grub
 from muster.boot.arch import LOADERS
 from muster.boot.dnsmasq import DhcpError, Dnsmasq
 from muster.boot.relay import RELAY, CannotRelay, Relay, configuration, dhcp_lines
+from muster.images.library import FIRST
 from muster.server import segment
 from muster.server.commands import set_up_logs
 from muster.server.settings import BadSettings, Settings
@@ -208,7 +209,7 @@ class Loaders:
         try:
             body = self._get(f"/boot/loader/{name}", "If-None-Match", self._tags.get(name, '""'))
         except urllib.error.HTTPError as error:
-            if error.code == 304:
+            if error.code == 304 or (error.code == 404 and LOADERS[name] != FIRST):
                 return
             raise
         self._place(name, body)

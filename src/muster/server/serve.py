@@ -295,13 +295,13 @@ async def _start_dhcp(
         folder=folder,
         uefi=settings.uefi_loader,  # type: ignore[arg-type]
     )
-    dnsmasq = Dnsmasq(text, folder, _dhcp_reader(store))
+    dnsmasq = Dnsmasq(text, folder, _dhcp_reader(store, loaders))
     await dnsmasq.start()
     return dnsmasq
 
 
-def _dhcp_reader(store: Store) -> Callable[[str], Awaitable[None]]:
-    reader = Reader()
+def _dhcp_reader(store: Store, loaders: Loaders) -> Callable[[str], Awaitable[None]]:
+    reader = Reader(loaders.lacks)
 
     async def on_line(line: str) -> None:
         log.debug("dnsmasq", line=line)

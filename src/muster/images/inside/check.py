@@ -11,7 +11,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-TIMEOUT_S = 60
+# A tool of another architecture is emulated, some ten times slower.
+TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)

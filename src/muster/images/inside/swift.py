@@ -139,9 +139,8 @@ def libraries(program: str) -> None:
     told = subprocess.run(["ldd", f"/{program}"], capture_output=True, text=True, check=False)
     for library in sorted(word for word in told.stdout.split() if word.startswith("/")):
         real = Path(os.path.realpath(library))
-        place = TREE / "usr" / ("lib64" if "lib64" in library else f"lib/{real.parent.name}")
-        if "systemd" in str(real):
-            place = TREE / real.parent.relative_to("/")
+        # By the name that it is asked for: arm64's loader is /lib/ld-linux-aarch64.so.1.
+        place = TREE / "usr" / str(Path(library).parent).removeprefix("/usr").lstrip("/")
         place.mkdir(parents=True, exist_ok=True)
         shutil.copy2(real, place / Path(library).name)
 
