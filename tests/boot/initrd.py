@@ -23,7 +23,7 @@ class Initrd:
         for name in ("bin", "proc", "sys", "dev", "image", "run/muster", "etc"):
             (folder / name).mkdir(parents=True)
         shutil.copy(shutil.which("busybox") or "busybox", folder / "bin/busybox")
-        shutil.copy(FILES / "bin/lease", folder / "bin/lease")
+        shutil.copytree(FILES / "bin", folder / "bin", dirs_exist_ok=True)
         # A file that is no device would keep its last line only.
         script = (FILES / "init").read_text().replace("> /dev/kmsg", ">> /dev/kmsg")
         assert script.rstrip().endswith("\nmain")

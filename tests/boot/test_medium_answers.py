@@ -59,7 +59,8 @@ def test_a_machine_that_shall_start_its_disk_waits(desk: Desk, library: Library)
 
 def functions(*names: str) -> str:
     """Functions of the initrd's scripts, to be run by the shell that it has."""
-    text = "".join((HERE / "files/initrd" / name).read_text() for name in ("init", "bin/medium"))
+    scripts = ("init", "bin/leave", "bin/medium")
+    text = "".join((HERE / "files/initrd" / name).read_text() for name in scripts)
     found = [re.search(rf"(?ms)^{name}\(\) \{{.*?^\}}$", text) for name in names]
     return "\n".join(one[0] for one in found if one)
 

@@ -219,7 +219,10 @@ def test_a_cpio_is_what_cpio_reads(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a/b/file").stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("script", ["init", "bin/hotplug", "bin/lease", "bin/medium", "bin/swift"])
+SCRIPTS = ("init", *(f"bin/{name}" for name in ("hotplug", "lease", "leave", "medium")))
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, "bin/network", "bin/root", "bin/swift"])
 def test_the_scripts_of_the_initrd_are_shell(script: str) -> None:
     done = subprocess.run(
         ["sh", "-n", HERE / "files" / "initrd" / script], capture_output=True, check=False
