@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,9 +162,25 @@ def test_orders_without_a_first_process_are_dropped(tmp_path: Path) -> None:
     stage.order("tools")
     os.mkfifo(tmp_path / "orders")
     stage.order("tools")
-    assert not stage.wait_for_devices(0.1)
+    assert not stage.wait_for_devices(threading.Event(), 0.1)
     assert not stage.wait_for_names(0.1)
-    assert Stage(tmp_path, "tools").wait_for_devices(0.1)
+    assert Stage(tmp_path, "tools").wait_for_devices(threading.Event(), 0.1)
+
+
+def test_no_machine_is_read_while_its_drivers_are_on_their_way(tmp_path: Path) -> None:
+    stage, aborted = Stage(tmp_path, "inventory"), threading.Event()
+    (tmp_path / "coming").touch()
+    heard: list[bool] = []
+    reader = threading.Thread(target=lambda: heard.append(stage.wait_for_devices(aborted, 0.01)))
+    reader.start()
+    reader.join(0.3)
+    assert reader.is_alive(), "the limit is for udev, not for the network"
+    (tmp_path / "ready").touch()
+    reader.join(5)
+    assert heard == [True]
+    (tmp_path / "ready").unlink()
+    aborted.set()
+    assert not stage.wait_for_devices(aborted, 0.01)
 
 
 def test_a_script_s_own_level_is_told_by_who_wrote_it() -> None:

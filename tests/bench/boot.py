@@ -22,6 +22,7 @@ from tests.e2e.served import Served
 
 from muster.cli.client import machine_path
 from muster.images.library import Library
+from muster.images.manifest import PARTS
 from muster.lab import accel
 from muster.lab.client import Lab
 from muster.lab.machines import Firmware, Order
@@ -69,7 +70,8 @@ def _key(firmware: Firmware) -> str:
 def _sizes(images: Path) -> dict[str, float]:
     """What a machine fetches to be New, and what it fetches for more."""
     files = Library(images).in_use().files
-    enlist = files["kernel"].size + files["initrd"].size
+    parts = [name for name in PARTS if name in files]
+    enlist = sum(files[name].size for name in ("kernel", "initrd", *parts))
     return {
         "enlist_mib": round(enlist / MIB, 1),
         "tools_mib": round(files["squashfs"].size / MIB, 1),

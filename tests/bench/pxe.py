@@ -5,6 +5,7 @@ PXE firmware (PXE 2.1, 2.2.3: 4, 8, 16, 32 s), iPXE, the initrd and the agent do
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import re
@@ -237,6 +238,12 @@ async def _part(link: socket.socket, most: int, hashed: "hashlib._Hash | None") 
     return got
 
 
+async def _report(address: str, root: str, nonce: str, phase: str) -> None:
+    report = {"phase": phase, "status": "done", "detail": "simulated", "uptime_s": 2.0}
+    with contextlib.suppress(OSError):
+        await http(address, f"{root}/boot/report/{nonce}", report)
+
+
 @dataclass(frozen=True)
 class Machine:
     """Number `number` of the fleet; `check`: whether it hashes what it fetches."""
@@ -285,14 +292,14 @@ class Machine:
             await http(address, script)
         for url in re.findall(r"^(?:kernel|initrd --name initrd) (\S+)", text, re.MULTILINE):
             await fetch(address, url, told, sha256=url.split("/")[5] if self.check else "")
-        await self._hello(address, root[1].decode(), text)
+        await self._hello(address, root[1].decode(), text, told)
 
-    async def _hello(self, address: str, root: str, text: str) -> None:
+    async def _hello(self, address: str, root: str, text: str, told: Told) -> None:
         who, model = fleet.identity(self.number), fleet.model(self.number)
         nonce = text.split("/boot/report/")[1].split()[0]
         for phase in ("kernel", "network"):
-            report = {"phase": phase, "status": "done", "detail": "simulated", "uptime_s": 2.0}
-            await http(address, f"{root}/boot/report/{nonce}", report)
+            await _report(address, root, nonce, phase)
+        await self._part("swift", address, root, text, told)
         await http(address, f"{root}/agent/agent.pyz")
         nics = [{"mac": who.macs[0], "name": "eth0"}]
         evidence = {"uuid": who.uuid, "serial": who.serial, "vendor": model.vendor,
@@ -307,5 +314,20 @@ class Machine:
                 continue
             if status != 200 or json.loads(answer)["decision"] != "run":
                 raise Lost(f"hello: {status}: {answer.decode()[:200]}")
+            await self._part("drivers", address, root, text, told)
             return
         raise Lost("hello is never taken")
+
+    async def _part(self, name: str, address: str, root: str, text: str, told: Told) -> None:
+        """What the initrd fetches of a swift start's parts, when its turn has come."""
+        wanted = re.search(rf" root=squash:(\S+)/\w+/squashfs .* muster\.{name}=(\w+)", text)
+        if wanted is None:
+            return
+        nonce = text.split("/boot/report/")[1].split()[0]
+        turn = f"{root}/boot/turn/{nonce}"
+        while name == "swift" and (wait := int((await http(address, turn))[1])):
+            told.waits += 1
+            await asyncio.sleep(wait)
+        url = f"{wanted[1]}/{wanted[2]}/{name}"
+        await fetch(address, url, told, sha256=wanted[2] if self.check else "")
+        await _report(address, root, nonce, "root")

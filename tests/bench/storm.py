@@ -5,11 +5,12 @@
 One server process with its own dnsmasq on one end of a cable (veth), the machines on the other, in
 network namespaces; generator and server share the same two processors. Each machine: DHCP and
 TFTP of undionly.kpxe as a BIOS, DHCP as iPXE, its script, its boot answer, the whole kernel and
-the whole initrd of the image, the initrd's reports, the agent, hello. Every 50th hashes what it
-fetched. `lost` counts machines that gave up or are not on record; `answer_p99_ms` is of every boot
-answer, those that say "wait" too; `peak_mib` is of server and dnsmasq. `cpu_s_per_gib`: user and
-system time of the server while 64 connections fetch 8 GiB of the initrd, then of nginx's with
-its snippet on the same files and cable. --restart: the server is killed in the storm's middle.
+the whole initrd of the image, the initrd's reports, the small root, the agent, hello, the drivers.
+Every 50th hashes what it fetched. `lost` counts machines that gave up or are not on record;
+`answer_p99_ms` is of every boot answer, those that say "wait" too; `peak_mib` is of server and
+dnsmasq. `cpu_s_per_gib`: user and system time of the server while 64 connections fetch 8 GiB of the
+initrd, then of nginx's with its snippet on the same files and cable. --restart: the server is
+killed in the storm's middle.
 """
 
 import argparse

@@ -12,6 +12,8 @@ _OTHERWISE = """
 nics() { for nic in /sys/class/net/eth*; do echo "${nic##*/}"; done; }
 wait_for_nic() { [ -n "$(boot_nics)" ]; }
 mount_root() { return 0; }
+mount_small_root() { return 0; }
+mount_drivers() { return 0; }
 """
 
 

@@ -1,6 +1,7 @@
 """What iPXE is told: whole scripts, read as a machine reads them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from tests.api.desk import MAC, UUID, Desk, resources, story
 
 from muster.images import importing
 from muster.images.library import Library
-from muster.images.manifest import Manifest
+from muster.images.manifest import PARTS, Manifest
 from muster.lifecycle import commission
 from muster.store.engine import Store
 
@@ -173,6 +174,22 @@ def test_every_boot_answer_is_on_record_with_its_reason(
     (boot,) = desk.get("/boots")
     assert (boot["purpose"], boot["firmware"], boot["architecture"]) == ("enlist", "uefi", "amd64")
     assert "boot answer: enlist" in boot["timeline"][-1]["detail"]
+
+
+@pytest.mark.parametrize("parts", [PARTS, ()])
+def test_a_swift_start_is_told_what_to_fetch_behind_its_initrd(
+    ask: Callable[..., str], library: Library, parts: tuple[str, ...]
+) -> None:
+    image = library.in_use()
+    files = {k: v for k, v in image.files.items() if k in parts or k not in PARTS}
+    swift = replace(image, files=files, swift=True).sealed()
+    library.add(swift, {name: library.blob(entry.sha256) for name, entry in files.items()})
+    library.use(swift.id)
+    words = ask().split("\nkernel ")[1].split(" || ")[0].split()
+    after = words[words.index("muster.start=swift") + 1 :]
+    assert after == [f"muster.{name}={files[name].sha256}" for name in parts]
+    # The loader fetches what a kernel needs to find its network, and no more.
+    assert ask().count("/boot/files/") == 3
 
 
 @pytest.fixture

@@ -35,8 +35,9 @@ class Boot:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         content = bytes(range(251)) * (SIZE // 251) + bytes(SIZE % 251)
-        self.library: Library = stocked(folder, squashfs=content)
+        self.library: Library = stocked(folder, squashfs=content, swift=content[1:])
         self.content = content
+        self.small = content[1:]
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.initrd = Initrd(folder / "initrd")
         self.listen = f"127.0.0.1:{free_port()}"
@@ -47,15 +48,16 @@ class Boot:
         self.server = Served(self.folder / "data", *words)
         self.server.wait()
 
-    def words(self, url: str, server: str = "") -> dict[str, str]:
+    def words(self, url: str, server: str = "", *, mac: str = "01") -> dict[str, str]:
         """The kernel command line's, with boot files from `url`."""
-        asked = "/boot/ipxe?mac=52:54:00:aa:bb:01&uuid=&arch=x86_64&firmware=efi"
+        asked = f"/boot/ipxe?mac=52:54:00:aa:bb:{mac}&uuid=&arch=x86_64&firmware=efi"
         script = self.server.get(asked)
         told = re.search(r"/boot/report/(\S+)", script)
         assert told, script
         return {
             "ROOT_URL": f"{url}/boot/files/{self.sha256}/squashfs",
             "SHA256": self.sha256,
+            "SWIFT": hashlib.sha256(self.small).hexdigest(),
             "REPORT": f"{server or self.server.url}/boot/report/{told[1]}",
         }
 
@@ -144,6 +146,73 @@ def test_a_machine_with_too_little_memory_is_told_what_is_missing(boot: Boot) ->
     finally:
         child.kill()
         child.wait()
+
+
+SMALL = 'persist root "the small root" fetch_small_root'
+
+
+def fetched(boot: Boot, name: str) -> bytes:
+    return (boot.initrd.root / "image" / name).read_bytes()
+
+
+def test_a_small_root_that_is_cut_short_is_gone_on_with(boot: Boot, line: Wire) -> None:
+    line.cut_at = 3 * 1024 * 1024
+    boot.initrd.run(SMALL, **boot.words(line.url))
+    assert fetched(boot, "swift") == boot.small
+    assert line.carried < SIZE * 1.1
+    status, detail = boot.timeline()[-1]
+    assert (status, detail.split(" bytes")[0]) == ("done", f"swift: {SIZE - 1}")
+
+
+def test_a_damaged_small_root_is_not_started(boot: Boot, line: Wire) -> None:
+    line.damage_at = 5 * 1024 * 1024
+    boot.initrd.run(SMALL, **boot.words(line.url))
+    assert fetched(boot, "swift") == boot.small
+    failed = [detail for status, detail in boot.timeline() if status == "failed"]
+    assert len(failed) == 1
+    assert "/swift hashes to " in failed[0]
+    assert "damaged on its way, or the server changed its image (attempt 1" in failed[0]
+    assert boot.timeline()[-1][0] == "done"
+
+
+def test_a_small_root_that_the_server_has_not_is_named_and_awaited(boot: Boot) -> None:
+    words = boot.words(boot.server.url)
+    blob, kept = boot.library.blob(words["SWIFT"]), boot.folder / "kept"
+    shutil.move(blob, kept)
+    child = boot.initrd.start(SMALL, **words)
+    try:
+        wait_for(lambda: any("404 Not Found" in detail for _, detail in boot.timeline()))
+        shutil.move(kept, blob)
+        assert child.wait(60) == 0
+    finally:
+        child.kill()
+        child.wait()
+    assert fetched(boot, "swift") == boot.small
+
+
+def test_a_small_root_waits_for_its_turn_as_a_root_does(boot: Boot) -> None:
+    words = boot.words(boot.server.url)
+    turns = boot.folder / "busybox-httpd"
+    (turns / "boot/turn").mkdir(parents=True)
+    answer = turns / "boot/turn" / words["REPORT"].rpartition("/")[2]
+    answer.write_text("2\n")
+    port = free_port()
+    http = subprocess.Popen(
+        [program("busybox"), "httpd", "-f", "-p", f"127.0.0.1:{port}", "-h", turns]
+    )
+    told = f"http://127.0.0.1:{port}/boot/report/{answer.name}"
+    child = boot.initrd.start(SMALL, **words | {"REPORT": told})
+    try:
+        wait_for(lambda: "its turn comes" in boot.initrd.console)
+        assert child.poll() is None
+        assert not (boot.initrd.root / "image/swift").exists()
+        answer.write_text("0\n")
+        assert child.wait(60) == 0
+    finally:
+        for one in (child, http):
+            one.kill()
+            one.wait()
+    assert fetched(boot, "swift") == boot.small
 
 
 @contextmanager

@@ -4,8 +4,9 @@ import pytest
 from tests.images.conftest import Shop
 
 from muster.images import manifest
-from muster.images.errors import ManifestError
-from muster.images.manifest import FileEntry
+from muster.images.errors import LibraryError, ManifestError
+from muster.images.library import Library
+from muster.images.manifest import PARTS, FileEntry
 
 
 def test_a_manifest_survives_its_own_json(shop: Shop) -> None:
@@ -45,6 +46,20 @@ def test_a_manifest_from_before_the_swift_start_keeps_its_id(shop: Shop) -> None
     assert old != image.to_json()
     assert manifest.parse(old).id == image.id
     assert replace(image, swift=True).sealed().id != image.id
+
+
+def test_an_image_with_all_in_its_initrd_is_still_one(shop: Shop, library: Library) -> None:
+    image, paths = shop.image()
+    old = replace(image, files={k: v for k, v in image.files.items() if k not in PARTS}).sealed()
+    assert manifest.parse(old.to_json()) == old
+    library.add(old, {name: paths[name] for name in old.files})
+    assert library.verify(old.id) == []
+    # Its blobs stay when the newer one goes, and the newer one's own go.
+    library.add(image, paths)
+    library.remove(image.id)
+    assert library.verify(old.id) == []
+    with pytest.raises(LibraryError, match="no blob"):
+        library.blob(image.files["swift"].sha256)
 
 
 @pytest.mark.parametrize("sha256", ["", "g" * 64, "A" * 64, "a" * 63, "../" * 21 + "a"])

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from muster.images import iso
 from muster.images.errors import BuildError
 from muster.images.iso import BadWords, Words, build_iso
 from muster.images.library import Library
-from muster.images.manifest import Manifest
+from muster.images.manifest import PARTS, Manifest
 
 SERVER = "http://10.0.0.5:8472"
 FULL = Words(SERVER, "10.0.0.9/24", "10.0.0.1", ("10.0.0.2", "10.0.0.3"), "nomodeset")
@@ -50,7 +51,22 @@ def test_the_medium_starts_the_images_own_kernel_and_initrd(
         f"muster.medium={image.id} muster.server={SERVER} muster.ip=ask"
         " muster.dns=10.0.0.2,10.0.0.3 console=tty0 console=ttyS0,115200 nomodeset",
     ]
+    # GRUB puts the rest of what a swift start needs into the initrd.
+    assert (
+        re.findall(r"initrd /muster/initrd(.*)", menu)
+        == [" newc:swift.squashfs:/muster/swift newc:drivers.squashfs:/muster/drivers"] * 2
+    )
+    assert [read(medium, f"/muster/{name}") for name in PARTS] == ["swift same", "drivers same"]
     assert {path.name for path in medium.parent.iterdir()} == {"muster.iso", "read"}
+
+
+def test_an_image_with_all_in_its_initrd_still_makes_a_medium(
+    library: Library, image: Manifest, tmp_path: Path
+) -> None:
+    files = {name: entry for name, entry in image.files.items() if name not in PARTS}
+    old = replace(image, files=files).sealed()
+    build_iso(library, old, FULL, tmp_path / "muster.iso")
+    assert "  initrd /muster/initrd\n" in read(tmp_path / "muster.iso", "/grub/grub.cfg")
 
 
 def test_firmware_of_each_kind_finds_its_loader(

@@ -120,7 +120,7 @@ class Session:
 
     def _go_through(self, todo: list[ScriptItem]) -> str:
         """Run what can run here; returns the level that the rest needs, "" when all has ended."""
-        if not self._stage.wait_for_devices():
+        if not self._stage.wait_for_devices(self._runner.aborted):
             say("not every device has its driver yet; going on without")
         while todo and not self._stopping.is_set():
             here = [item for item in todo if self._stage.can(item)]

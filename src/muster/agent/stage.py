@@ -66,14 +66,20 @@ class Stage:
         """Until NICs have the names that udev gives them; False when that takes too long."""
         return self._wait_for("named", limit_s)
 
-    def wait_for_devices(self, limit_s: float = READY_S) -> bool:
-        """Until every device has its driver; False when that takes longer than the limit."""
-        return self._wait_for("ready", limit_s)
+    def wait_for_devices(self, aborted: threading.Event, limit_s: float = READY_S) -> bool:
+        """Until every device has its driver; False when that takes longer than the limit.
 
-    def _wait_for(self, name: str, limit_s: float) -> bool:
+        While drivers are still fetched (`coming`) there is no limit: without them a machine would
+        seem to have no disks. The first process says on the timeline what keeps them.
+        """
+        return self._wait_for("ready", limit_s, aborted)
+
+    def _wait_for(self, name: str, limit_s: float, aborted: threading.Event | None = None) -> bool:
         end = time.monotonic() + limit_s
         while self.level == "inventory" and not (self._folder / name).exists():
-            if time.monotonic() >= end:
+            if (self._folder / "coming").exists():
+                end = time.monotonic() + limit_s
+            if time.monotonic() >= end or (aborted and aborted.is_set()):
                 return False
             time.sleep(0.05)
         return True

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel command line of the ephemeral OS, the same from every loader."""
 
-from muster.images.manifest import Manifest
+from muster.images.manifest import PARTS, Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 
@@ -19,6 +19,8 @@ def command_line(plan: BootPlan, policy: Policy, image: Manifest, *, nic: str) -
     words.append("console=tty0 console=ttyS0,115200")
     if plan.start == "swift" and image.swift:
         words.append("muster.start=swift")
+        parts = [name for name in PARTS if name in image.files]
+        words += [f"muster.{name}={image.files[name].sha256}" for name in parts]
     if plan.kernel_options:
         words.append(plan.kernel_options)
     return " ".join(words)

@@ -10,7 +10,7 @@ from muster.images import command, manifest
 from muster.images.errors import BuildError
 from muster.images.initrd import build_initrd
 from muster.images.library import Library
-from muster.images.manifest import LOADERS, SIGNED, Manifest, Package
+from muster.images.manifest import LOADERS, PARTS, SIGNED, Manifest, Package
 from muster.images.recipe import Recipe
 from muster.images.root import build_root
 from muster.images.squash import build_squashfs
@@ -55,12 +55,12 @@ def _make(
     tar = build_root(recipe, work, progress)
     kernel_version, files = _boot_files(work)
     progress("packing what starts before the rest")
-    small = {name: work / f"{name}.squashfs" for name in ("swift", "drivers")}
-    for name, path in small.items():
-        build_squashfs(work / f"{name}.tar", path, name)
+    for name in PARTS:
+        files[name] = work / f"{name}.squashfs"
+        build_squashfs(work / f"{name}.tar", files[name], name)
     with RootTar(tar) as root:
         progress(f"packing the initrd for Linux {kernel_version}")
-        build_initrd(root, kernel_version, work / "initrd", small=small)
+        build_initrd(root, kernel_version, work / "initrd")
         installed = packages(root.read("var/lib/dpkg/status").decode())
     progress("packing the squashfs")
     build_squashfs(tar, work / "squashfs")

@@ -8,7 +8,7 @@ import gzip
 import lzma
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -51,13 +51,9 @@ FOLDERS: Final = (
 _LEVEL: Final = 9
 
 
-def build_initrd(
-    root: RootTar, kernel_version: str, target: Path, *, small: Mapping[str, Path] | None = None
-) -> None:
-    """Write the initrd of a root's tar to target; `small` is what inside/swift.py made, packed."""
+def build_initrd(root: RootTar, kernel_version: str, target: Path) -> None:
+    """Write the initrd of a root's tar to target."""
     files = _own_files() | _busybox(root) | _modules(root, kernel_version)
-    for name, path in (small or {}).items():
-        files[f"{name}.squashfs"] = (stat.S_IFREG | 0o444, path.read_bytes())
     files |= {folder: (stat.S_IFDIR | 0o755, b"") for folder in FOLDERS}
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     target.write_bytes(compressor.compress(cpio.archive(files)))
@@ -80,10 +76,10 @@ def _busybox(root: RootTar) -> dict[str, tuple[int, bytes]]:
 
 
 APPLETS: Final = (
-    *("sh", "awk", "cat", "chroot", "cut", "echo", "find", "grep", "ip", "kill", "ln", "mkdir"),
+    *("sh", "awk", "cat", "chroot", "cut", "echo", "grep", "ip", "kill", "ln", "mkdir"),
     *("mkfifo", "modprobe", "mount", "mv", "pidof", "poweroff", "rm", "sed", "sha256sum", "sleep"),
     *("sort", "stat", "switch_root", "tail", "timeout", "touch", "tr", "udhcpc", "uevent"),
-    *("umount", "uname", "usleep", "wget", "xargs"),
+    *("uname", "usleep", "wget", "xargs"),
 )
 
 

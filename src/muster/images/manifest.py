@@ -13,7 +13,9 @@ from muster.images.errors import ManifestError
 SIGNED: Final = ("shimx64.efi", "grubx64.efi")
 LOADERS: Final = ("undionly.kpxe", "ipxe.pxe", "ipxe.efi", "snponly.efi", *SIGNED)
 NEEDED: Final = ("kernel", "initrd", "squashfs")
-FILE_NAMES: Final = (*NEEDED, *(f"loader/{name}" for name in LOADERS))
+PARTS: Final = ("swift", "drivers")
+"""What a swift start fetches behind its initrd; images of before 2026-11-23 have both in it."""
+FILE_NAMES: Final = (*NEEDED, *PARTS, *(f"loader/{name}" for name in LOADERS))
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -39,7 +41,7 @@ class Package:
 class Manifest:
     """One image. Nothing in it depends on when or where it was built: same inputs, same id.
 
-    `swift`: the initrd can read the machine by itself, without the squashfs.
+    `swift`: the initrd can read the machine without the squashfs, by itself or with PARTS.
     `origin` is "" for an image of ours; of a stock image it is the product, a space, the version.
     """
 

@@ -100,7 +100,7 @@ class Settings:
     power_a_subnet: int = _setting(50, "BMCs of one /24 (IPv6: /64) that are switched at once")
     poll_s: float = _setting(60.0, "seconds between two looks at a machine's power state")
     boots_at_once: int = _setting(256, "machines that fetch kernel and initrd at once; others wait")
-    roots_at_once: int = _setting(64, "machines that fetch the root file system at once")
+    roots_at_once: int = _setting(64, "machines that fetch a root file system at once")
     agents_at_once: int = _setting(256, "agents' requests worked on at once; others come later")
     output_limit: int = _setting(10485760, "bytes of output kept of one script")
     log: str = _setting("console", "log format: console or json")
