@@ -19,7 +19,7 @@ from muster.boot.dnsmasq import Dnsmasq
 
 URL = "http://[fd77::1]:8472"
 HERE = Segment6("srv0", "fd77::1/64")
-KINDS = [7, 16, 11]
+KINDS = [7, 16, 27]
 ASK = """
 import json, socket, struct, sys, time
 wire = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -94,7 +94,7 @@ def test_uefi_machines_are_told_a_loader_by_url_and_are_on_the_timeline(tmp_path
     assert heard["16"]["59"] == f"{URL}/boot/loader/snponly.efi"
     # What EDK2 compares (HttpBootDhcp6.c): ten bytes from the seventh on.
     assert heard["16"]["16"][6:16] == "HTTPClient"
-    assert "59" not in heard["11"]
+    assert "59" not in heard["27"]
 
     by_pxe, by_http, unserved = noted
     assert by_pxe.mac == by_http.mac == unserved.mac == Client.MAC

@@ -203,10 +203,7 @@ async def _serve(settings: Settings) -> None:
 
     app = application(store, policy, library, keyring=keyring, lifespan=[loops])
     _furnish(app, settings)
-    # 100,000 objects are here to stay: to look through them took 100 ms of each hundredth request.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    _keep_what_is_here()
     log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
     try:
         served = Relays(app, believed)
@@ -215,6 +212,13 @@ async def _serve(settings: Settings) -> None:
         if dnsmasq:
             await dnsmasq.stop()
         store.close()
+
+
+def _keep_what_is_here() -> None:
+    """100,000 objects stay: to look through them for garbage took 100 ms of each 100th request."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _watching(
