@@ -66,7 +66,7 @@ def start_script(policy: Policy) -> str:
     return ipxe.start(policy, pause_s=random.randint(3, 9))
 
 
-@get("/loader/autoexec.ipxe", media_type=MediaType.TEXT, sync_to_thread=False)
+@get("/loader/autoexec.ipxe", include_in_schema=False, sync_to_thread=False)
 def ipxe_script(request: Request[object, object, State], policy: Policy) -> Response[str]:
     """Looked for by every iPXE that came by HTTP; by IPv4 it does better by DHCP."""
     here, _ = request.scope.get("server") or ("", 0)
