@@ -11,7 +11,7 @@ from muster.lifecycle import manifest as verbs
 from muster.lifecycle import placement, profiles, tags
 from muster.lifecycle.manifest import Taken
 from muster.machine.manifest import BadManifest
-from muster.store import findings, machines, manifest
+from muster.store import findings, machines, manifest, sharing
 from muster.store import tags as tag_rows
 from muster.store.engine import Missing
 
@@ -84,7 +84,7 @@ def test_rows_exchange_names_and_numbers_in_one_import(rack: Rack) -> None:
     other = HEAD + WEB1.replace("SN1", "SN2") + WEB2.replace("SN2", "SN1")
     assert len(take(rack, other).changed) == 2
     with rack.store.read() as tx:
-        assert [k.row.key for k in manifest.wanted_by(tx, {"serial": ["sn1"]})] == ["web-2"]
+        assert [k.row.key for k in sharing.wanted_by(tx, {"serial": ["sn1"]})] == ["web-2"]
 
 
 def test_missing_unexpected_and_mismatching_are_told(rack: Rack) -> None:

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from muster.machine.manifest import Row
-from muster.store import events, manifest
+from muster.store import events, sharing
 from muster.store.engine import CannotOpen, Store, alembic_config
 from muster.store.schema import metadata
 from muster.store.schema_record import expected_machines
@@ -185,4 +185,4 @@ def test_rows_of_an_older_manifest_are_found_by_name_and_bmc_too(
     empty.migrate()
     with empty.read() as tx:
         for shown in ({"address": ["10.0.0.5"]}, {"name": ["web-1"]}):
-            assert [kept.row for kept in manifest.wanted_by(tx, shown)] == rows[:1]
+            assert [kept.row for kept in sharing.wanted_by(tx, shown)] == rows[:1]

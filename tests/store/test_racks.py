@@ -98,6 +98,21 @@ def test_of_two_that_show_one_row_the_better_stands_there_and_of_equals_none(
     assert stands(store, "b") == ("R12", 17)
 
 
+def test_between_equals_a_name_or_the_bmc_s_address_decides(store: Store, now: datetime) -> None:
+    add(store, now, "a", serial="SN1")
+    add(store, now, "b", serial="SN1")
+    take(store, now, [Row(name="web-1", serial="SN1", bmc="10.0.0.5", rack="R12", position=17)])
+    assert (stands(store, "a"), stands(store, "b")) == (("", None), ("", None))
+    with store.write() as tx:
+        machines.rename(tx, "id-a", "web-1", now=now)
+        rack = machines.find(tx, "web-1").rack
+    assert (rack, stands(store, "b")) == ("R12", ("", None))
+    with store.write() as tx:
+        machines.update(tx, "id-b", power_driver="redfish", bmc="10.0.0.5")
+        rack = machines.find(tx, "web-1").rack
+    assert (rack, stands(store, "b")) == ("", ("R12", 17))
+
+
 def test_who_was_given_a_row_stands_there_until_evidence_says_otherwise(
     store: Store, now: datetime
 ) -> None:

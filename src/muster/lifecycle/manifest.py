@@ -15,7 +15,7 @@ from muster.machine import manifestfile
 from muster.machine.manifest import BadManifest, BadRow, Plan, Row
 from muster.machine.placing import CERTAIN, Place, Seen
 from muster.machine.states import State
-from muster.store import events, machines, manifest, tags
+from muster.store import events, machines, manifest, sharing, tags
 from muster.store.engine import Conflict, Missing, Store, Tx
 from muster.store.machines import Machine
 
@@ -110,9 +110,9 @@ def arrive(tx: Tx, policy: Policy, machine: Machine, now: datetime) -> Machine:
     """
     if policy.manifest != "apply" or machine.state != State.NEW:
         return machine
-    (seen,) = manifest.records(tx, [machine.id])
+    (seen,) = sharing.records(tx, [machine.id])
     shown = {kind: values for kind, values in seen.has().items() if kind in CERTAIN}
-    found = manifest.wanted_by(tx, shown)
+    found = sharing.wanted_by(tx, shown)
     if not found or any(kept.machine_id == machine.id for kept in found):
         return machine
     why = _doubt(found, seen)
@@ -125,7 +125,7 @@ def arrive(tx: Tx, policy: Policy, machine: Machine, now: datetime) -> Machine:
     return machines.find(tx, machine.id)
 
 
-def _doubt(found: list[manifest.Kept], seen: Seen) -> str:
+def _doubt(found: list[sharing.Kept], seen: Seen) -> str:
     """Why it is not certain that the machine is this row's, and nobody else's."""
     keys = [kept.row.key for kept in found]
     if len(found) > 1:
@@ -145,7 +145,7 @@ def apply(store: Store, keys: list[str], *, actor: str, now: datetime) -> list[G
     """Give the machines of these rows what their rows say, in whatever state they are."""
     with store.write() as tx:
         store.one_at_a_time(tx)
-        rows = [kept.row for kept in manifest.of_keys(tx, keys)]
+        rows = [kept.row for kept in sharing.of_keys(tx, keys)]
         places = placement.around(tx, rows).places
         return [_apply(tx, key, places.get(key), actor=actor, now=now) for key in keys]
 

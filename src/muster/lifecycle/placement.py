@@ -7,7 +7,7 @@ from dataclasses import replace
 from muster.lifecycle import profiles
 from muster.machine.manifest import Row
 from muster.machine.placing import Finding, Manifest, Place, Seen, place, wanted
-from muster.store import machines, manifest
+from muster.store import machines, manifest, sharing
 from muster.store.engine import Conflict, Missing, Tx
 from muster.store.machines import Machine
 
@@ -15,8 +15,8 @@ from muster.store.machines import Machine
 def whole(tx: Tx, *, strangers: Iterable[str] = ()) -> Manifest:
     """All rows beside the records that show what they state, and beside `strangers` (ids)."""
     rows = manifest.every(tx)
-    ids = manifest.holders(tx, _united(map(wanted, rows))) | set(strangers)
-    seen = manifest.records(tx, sorted(ids))
+    ids = sharing.holders(tx, sharing.united(map(wanted, rows))) | set(strangers)
+    seen = sharing.records(tx, sorted(ids))
     return _wired(tx, rows, seen, place(rows, seen), set(strangers))
 
 
@@ -26,7 +26,7 @@ def around(tx: Tx, rows: Collection[Row] = (), ids: Collection[str] = ()) -> Man
     `Manifest.finding` of these rows and `stranger` of these records are as in `whole`.
     """
     asked = {row.key for row in rows}
-    near, seen = _together(tx, rows, ids)
+    near, seen = _among(tx, rows, ids)
     places = place(near, seen)
     own = {p.machine.id for key, p in places.items() if key in asked} | set(ids)
     asked |= {key for key, p in places.items() if p.machine.id in own}
@@ -35,31 +35,19 @@ def around(tx: Tx, rows: Collection[Row] = (), ids: Collection[str] = ()) -> Man
     heard = set()
     if any(row.rack and not row.cables for row in near if row.key in asked):
         heard = manifest.that_heard(tx, {n.switch for m in about for n in m.wired.neighbours})
-    near, seen = _together(tx, [*near, *more], {one.id for one in seen} | heard)
+    near, seen = _among(tx, [*near, *more], {one.id for one in seen} | heard)
     return _wired(tx, near, seen, place(near, seen), own)
 
 
-def _together(tx: Tx, rows: Iterable[Row], ids: Iterable[str]) -> tuple[list[Row], list[Seen]]:
-    """These, and whatever shares evidence with them or with what does: who is whose can be told
-
-    of them alone.
-    """
-    chosen: dict[str, Row] = {}
-    seen: dict[str, Seen] = {}
-    fresh, asked = list(rows), set(ids)
-    while fresh or asked:
-        chosen |= {row.key: row for row in fresh}
-        asked |= manifest.holders(tx, _united(map(wanted, fresh)))
-        new = manifest.records(tx, sorted(asked - seen.keys()))
-        seen |= {one.id: one for one in new}
-        kept = manifest.wanted_by(tx, _united(one.has() for one in new))
-        fresh, asked = [one.row for one in kept if one.row.key not in chosen], set()
-    return manifest.in_order(chosen.values()), sorted(seen.values(), key=lambda one: one.id)
+def _among(tx: Tx, rows: Iterable[Row], ids: Iterable[str]) -> tuple[list[Row], list[Seen]]:
+    near = sharing.together(tx, {row.key for row in rows}, ids)
+    found = manifest.in_order(kept.row for kept in near.rows.values())
+    return found, sorted(near.seen.values(), key=lambda one: one.id)
 
 
 def _named_by(tx: Tx, about: Iterable[Seen]) -> list[Row]:
     """Rows that a sentence may name: of a BMC's address known from within, of a switch's port."""
-    found = [k.row for k in manifest.wanted_by(tx, {"address": {a for m in about for a in m.bmc}})]
+    found = [k.row for k in sharing.wanted_by(tx, {"address": {a for m in about for a in m.bmc}})]
     heard = [neighbour for one in about for neighbour in one.wired.neighbours]
     switches = {switch for neighbour in heard for switch in neighbour.switches}
     found += [row for row in manifest.at_switches(tx, switches)
@@ -74,14 +62,6 @@ def _wired(
     near = {one.machine.id for one in places.values()} | also
     wired = {one.id: one for one in manifest.wired(tx, [s for s in seen if s.id in near])}
     return Manifest(rows, [wired.get(one.id, one) for one in seen], places)
-
-
-def _united(many: Iterable[Mapping[str, frozenset[str]]]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for one in many:
-        for kind, values in one.items():
-            found.setdefault(kind, set()).update(values)
-    return found
 
 
 def finding(tx: Tx, of: Manifest, row: Row) -> Finding:
@@ -106,7 +86,7 @@ def _deviations(tx: Tx, profile: str, machine: Seen) -> tuple[list[str], list[st
 def strangers(tx: Tx, after: str, limit: int) -> tuple[list[tuple[Seen, str]], str]:
     """Records that no row is about, by id behind `after`, with a sentence; and where to go on."""
     rows = manifest.every(tx)
-    near = manifest.records(tx, sorted(manifest.holders(tx, _united(map(wanted, rows)))))
+    near = sharing.records(tx, sorted(sharing.holders(tx, sharing.united(map(wanted, rows)))))
     known = {one.machine.id for one in place(rows, near).values()}
     some = [one for one in machines.ids_after(tx, after) if one not in known][: limit + 1]
     of = around(tx, ids=some[:limit])

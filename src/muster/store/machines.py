@@ -256,7 +256,7 @@ def forget_macs(tx: Tx, machine: str, some_macs: Sequence[str]) -> None:
 def update(tx: Tx, machine: str, **values: Any) -> None:
     """Change columns of one record."""
     values |= _sizes(values.get("summary", {}))
-    identifies = not values.keys().isdisjoint(("uuid", "serial"))
+    identifies = not racks.CHANGED_BY.isdisjoint(values)
     with racks.following(tx, [machine]) if identifies else nullcontext():
         tx.execute(_UPDATE, {"this": machine, **values})
         tell(tx, "machine", machine)

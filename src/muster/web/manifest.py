@@ -18,7 +18,7 @@ from muster.lifecycle import placement
 from muster.lifecycle.manifest import Taken
 from muster.machine import manifestfile
 from muster.machine.manifest import BadManifest, BadRow, Row
-from muster.store import machines, manifest
+from muster.store import machines, manifest, sharing
 from muster.store.engine import Missing, Store
 from muster.web.page import page
 from muster.web.session import AnyRequest, Looking, check_form
@@ -154,7 +154,7 @@ def act(
         raise ClientException("do: apply or remove")
     if data.get("sure") != "yes":
         with store.read() as tx:
-            rows = [kept.row for kept in manifest.of_keys(tx, keys)]
+            rows = [kept.row for kept in sharing.of_keys(tx, keys)]
             of = placement.around(tx, rows)
         chosen = [of.finding(row) for row in rows]
         return page(request, "manifest_confirm.html", looking, do=do, chosen=chosen, place=place)
