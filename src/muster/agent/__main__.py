@@ -6,17 +6,16 @@ initrd also {"level": TEXT} (stage.py). All state is in memory files beside it, 
 goes on where it was.
 """
 
-import contextlib
+import importlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
-import traceback
 from pathlib import Path
+from types import ModuleType
 
-from muster.agent.session import Session, say
+from muster.agent.greeting import Greeting, say
 from muster.agent.stage import Stage
 
 FOLDER = Path("/run/muster")
@@ -34,25 +33,45 @@ def main(argv: list[str]) -> int:
         say(f"cannot start: {folder}/agent.json: {error!r}")
         return 2
     threading.excepthook = _end
-    # Scripts may keep all processors busy; heartbeats, output and an abort must still get through.
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    _prefer()
     stage = Stage(folder, str(config.get("level", "system")))
-    session = Session(folder, server, nonce, stage=stage)
-    signal.signal(signal.SIGTERM, lambda *_: session.stop())
-    after = session.work()
+    after = _work(Greeting(folder, server, nonce, stage))
     say(f"finished: {after}")
     stage.leave(after)
     if stage.alone and after == "poweroff" and config.get("power", True):
-        # Not waited for: the unit that runs this is among those that end.
-        subprocess.run(["systemctl", "poweroff", "--no-block"], check=False, timeout=30)
+        _behind().power_off()
     return 0
+
+
+def _work(greeting: Greeting) -> str:
+    """Returns what the machine does next, as `Session.work`."""
+    welcome = greeting.until_decided()
+    if welcome.decision != "run":
+        say(f"the server refuses this machine: {welcome.reason}")
+        return "poweroff"
+    session = _behind().Session(greeting, welcome)
+    signal.signal(signal.SIGTERM, lambda *_: session.stop())
+    return str(session.work())
+
+
+def _behind() -> ModuleType:
+    """What is loaded behind the hello only (greeting.py)."""
+    return importlib.import_module("muster.agent.session")
+
+
+def _prefer() -> None:
+    """Scripts may keep all processors busy; heartbeats, output, an abort must still get through."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    except OSError:
+        return
 
 
 def _end(failed: threading.ExceptHookArgs) -> None:
     """Without its sender an agent would wait for ever; the unit starts it again."""
     say(f"a thread failed: {failed.exc_value!r}")
-    traceback.print_tb(failed.exc_traceback)
+    threading.__excepthook__(failed)
+    sys.stderr.flush()
     os._exit(1)
 
 

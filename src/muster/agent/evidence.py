@@ -3,7 +3,7 @@
 
 import array
 import fcntl
-import platform
+import os
 import re
 import socket
 import struct
@@ -77,7 +77,7 @@ def firmware(root: Path = Path("/")) -> Literal["bios", "uefi"]:
 
 def kernel() -> str:
     """The running kernel's release."""
-    return platform.release()
+    return os.uname().release
 
 
 def text(path: Path, *, limit: int = _TEXT_LIMIT) -> str:

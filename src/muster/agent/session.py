@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One boot's work: hello, fetch, run, report, until the server has everything.
+"""One boot's work behind the hello: fetch, run, report, until the server has everything.
 
 A restarted agent says hello again with the key it kept; the server gives it the same run, with
 what is done marked so. A script that ran when the agent died is ended and reported lost, not run
@@ -11,88 +11,57 @@ import binascii
 import contextlib
 import hashlib
 import os
-import platform
-import secrets
 import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from muster import __version__
-from muster.agent import evidence, orphans
+from muster.agent import kept, orphans
 from muster.agent.bytecode import unfold
-from muster.agent.link import Link, Refused, Unreachable
+from muster.agent.greeting import Greeting, say
+from muster.agent.kept import Running
+from muster.agent.link import Refused, Unreachable
 from muster.agent.runner import Outcome, Runner
 from muster.agent.schedule import startable
 from muster.agent.spool import Spool
-from muster.agent.stage import Stage
 from muster.wire.codec import BadMessage, decode, encode
 from muster.wire.events import Ack, Batch
-from muster.wire.hello import Hello, Plan, ScriptItem, Welcome
+from muster.wire.hello import Plan, ScriptItem, Welcome
 
 _GOES_DOWN_S = 120.0
 """Seconds that a machine told to reboot may take to stop its agent."""
 _LAST_WORDS_S = 5.0
 
 
-def say(text: str) -> None:
-    """A line for the console and the journal."""
-    print(f"muster agent: {text}", flush=True)
-
-
-@dataclass(frozen=True)
-class Running:
-    """A script's process; `started` (clock ticks since boot) tells it from a later one's pid."""
-
-    result: int
-    pid: int = 0
-    started: str = ""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What survives a restart of the agent: the boot's secret, and where the run is."""
-
-    key: str
-    running: list[Running] = field(default_factory=list)
-    finished: list[int] = field(default_factory=list)
-
-
 class Session:
-    """Everything of one boot, in `folder` (a memory file system)."""
+    """Everything of one boot, in the greeting's folder (a memory file system)."""
 
-    def __init__(
-        self, folder: Path, server: str, nonce: str, *, stage: Stage | None = None
-    ) -> None:
-        self._folder = folder
-        self._stage = stage or Stage(folder)
-        self._nonce = nonce
-        self._server = server
-        self._link = Link(server, say)
-        self._spool = Spool(folder / "spool")
+    def __init__(self, greeting: Greeting, welcome: Welcome) -> None:
+        self._folder = greeting.folder
+        self._stage = greeting.stage
+        self._server = greeting.server
+        self._link = greeting.link
+        self._welcome = welcome
+        self._spool = Spool(self._folder / "spool")
         self._lock = threading.RLock()
-        self._kept = _find_kept(folder)
-        self._keep()
+        self._kept = greeting.kept
         self._over = threading.Event()
         self._stopping = threading.Event()
         self._turn = threading.Condition()
-        self._welcome = Welcome("hold")
         self._bodies: dict[str, str] = {}
         mark = hashlib.sha256(self._kept.key.encode()).hexdigest()[:16]
-        self._runner = Runner(folder / "scripts", self._spool, 0, {}, mark, began=self._began)
+        self._runner = Runner(self._folder / "scripts", self._spool, 0, {}, mark,
+                              began=self._began)  # fmt: skip
 
     def work(self) -> str:
         """Do the run; returns what the machine does next: "poweroff" or "stay".
 
         "tools" or "system": the rest of the run needs that level, and an agent started there.
         """
-        self._welcome = welcome = self._hello_until_decided()
-        if welcome.decision != "run":
-            say(f"the server refuses this machine: {welcome.reason}")
-            return "poweroff"
+        welcome = self._welcome
         say(f"this is {welcome.machine}: {welcome.mode}, {len(welcome.scripts)} scripts")
         self._bodies = dict(welcome.bodies)
         self._stage.order("hello")
@@ -166,38 +135,6 @@ class Session:
                     threading.Thread(target=self._one, args=(item, running), name=name).start()
                 self._turn.wait()
 
-    def _hello_until_decided(self) -> Welcome:
-        heard = ""
-        if not self._stage.wait_for_names():
-            say("udev has not named the NICs yet; they go by the kernel's names")
-        while True:
-            welcome = self._hello()
-            if welcome.decision != "hold":
-                self._link.token = welcome.token
-                return welcome
-            if welcome.reason != heard:
-                say(f"waiting: {welcome.reason}")
-                heard = welcome.reason
-            self._over.wait(max(0.5, welcome.retry_s))
-
-    def _hello(self) -> Welcome:
-        message = Hello(
-            evidence=evidence.evidence(),
-            nonce=self._nonce,
-            key=self._kept.key,
-            boot_mac=evidence.boot_mac(),
-            architecture=platform.machine(),
-            firmware=evidence.firmware(),
-            kernel=evidence.kernel(),
-            agent_version=__version__,
-        )
-        try:
-            return decode(Welcome, self._link.until_answered("/agent/hello", encode(message)))
-        except Refused as error:
-            return Welcome("denied", str(error))
-        except BadMessage as error:
-            return Welcome("denied", f"the server's answer cannot be read: {error}")
-
     def _one(self, item: ScriptItem, running: dict[int, ScriptItem]) -> None:
         self._work_on(item)
         with self._turn:
@@ -252,7 +189,7 @@ class Session:
         """Keep which process a result has, for an agent that comes after this one."""
         known = Running(result, pid, _started(pid))
         with self._lock:
-            others = [kept for kept in self._kept.running if kept.result != result]
+            others = [left for left in self._kept.running if left.result != result]
             self._keep(running=[*others, known])
 
     def _report(self, item: ScriptItem, outcome: Outcome) -> None:
@@ -261,7 +198,7 @@ class Session:
 
     def _forget(self, result: int) -> None:
         with self._lock:
-            others = [kept for kept in self._kept.running if kept.result != result]
+            others = [left for left in self._kept.running if left.result != result]
             self._keep(running=others, finished=[*self._kept.finished, result])
 
     def _finish(self, result: int, outcome: Outcome) -> None:
@@ -330,17 +267,7 @@ class Session:
         """Change what a restarted agent will find; whole or not at all."""
         with self._lock:
             self._kept = replace(self._kept, **changes)
-            part = self._folder / ".session.json"
-            part.touch(mode=0o600)
-            part.write_bytes(encode(self._kept))
-            os.replace(part, self._folder / "session.json")
-
-
-def _find_kept(folder: Path) -> Kept:
-    try:
-        return decode(Kept, (folder / "session.json").read_bytes())
-    except (OSError, BadMessage):
-        return Kept(key=secrets.token_urlsafe(32))
+            kept.keep(self._folder, self._kept)
 
 
 def _started(pid: int) -> str:
@@ -359,3 +286,8 @@ def _goes_down() -> bool:
         answer = subprocess.run(asked, capture_output=True, check=False, timeout=10)
         return answer.stdout.strip() == b"stopping"
     return False
+
+
+def power_off() -> None:
+    """Not waited for: the unit that runs this is among those that end."""
+    subprocess.run(["systemctl", "poweroff", "--no-block"], check=False, timeout=30)
