@@ -263,6 +263,9 @@ def _number(has: Has, *, loose: bool) -> Clause:
     return sa.or_(*found)
 
 
+_OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+
+
 def _compare(has: Has, column: sa.ColumnElement[Any], wanted: float, slack: float) -> Clause:
     operator = has.operator
     if operator == "=":
@@ -270,7 +273,7 @@ def _compare(has: Has, column: sa.ColumnElement[Any], wanted: float, slack: floa
             return sa.and_(column >= wanted - slack, column <= wanted + slack)
         return sa.or_(column < wanted + slack, column > wanted - slack)
     if not has.holds:
-        operator = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}[operator]
+        operator = _OPPOSITE[operator]
     if operator in (">", ">="):
         return column >= wanted - slack if operator == ">=" else column > wanted - slack
     return column <= wanted + slack if operator == "<=" else column < wanted + slack
@@ -288,8 +291,9 @@ def _row(has: Has) -> Clause:
     moments = [value for value in has.values if isinstance(value, datetime)]
     if has.operator == "=":
         return column.in_(moments) if has.holds else column.not_in(moments)
-    told: Clause = column.op(has.operator)(moments[0])
-    return told if has.holds else sa.not_(told)
+    operator = has.operator if has.holds else _OPPOSITE[has.operator]
+    told: Clause = column.op(operator)(moments[0])
+    return told
 
 
 def _state(has: Has, state: State, folded: set[str]) -> bool:
