@@ -330,4 +330,4 @@ class Machine:
             await asyncio.sleep(wait)
         url = f"{wanted[1]}/{wanted[2]}/{name}"
         await fetch(address, url, told, sha256=wanted[2] if self.check else "")
-        await _report(address, root, nonce, "root")
+        await _report(address, root, nonce, name)

@@ -148,7 +148,7 @@ def test_a_machine_with_too_little_memory_is_told_what_is_missing(boot: Boot) ->
         child.wait()
 
 
-SMALL = 'persist root "the small root" fetch_small_root'
+SMALL = 'persist swift "the small root" fetch_small_root'
 
 
 def fetched(boot: Boot, name: str) -> bytes:
@@ -160,7 +160,7 @@ def test_a_small_root_that_is_cut_short_is_gone_on_with(boot: Boot, line: Wire) 
     boot.initrd.run(SMALL, **boot.words(line.url))
     assert fetched(boot, "swift") == boot.small
     assert line.carried < SIZE * 1.1
-    status, detail = boot.timeline()[-1]
+    status, detail = boot.timeline("swift")[-1]
     assert (status, detail.split(" bytes")[0]) == ("done", f"swift: {SIZE - 1}")
 
 
@@ -168,11 +168,11 @@ def test_a_damaged_small_root_is_not_started(boot: Boot, line: Wire) -> None:
     line.damage_at = 5 * 1024 * 1024
     boot.initrd.run(SMALL, **boot.words(line.url))
     assert fetched(boot, "swift") == boot.small
-    failed = [detail for status, detail in boot.timeline() if status == "failed"]
+    failed = [detail for status, detail in boot.timeline("swift") if status == "failed"]
     assert len(failed) == 1
     assert "/swift hashes to " in failed[0]
     assert "damaged on its way, or the server changed its image (attempt 1" in failed[0]
-    assert boot.timeline()[-1][0] == "done"
+    assert boot.timeline("swift")[-1][0] == "done"
 
 
 def test_a_small_root_that_the_server_has_not_is_named_and_awaited(boot: Boot) -> None:
@@ -181,7 +181,7 @@ def test_a_small_root_that_the_server_has_not_is_named_and_awaited(boot: Boot) -
     shutil.move(blob, kept)
     child = boot.initrd.start(SMALL, **words)
     try:
-        wait_for(lambda: any("404 Not Found" in detail for _, detail in boot.timeline()))
+        wait_for(lambda: any("404 Not Found" in detail for _, detail in boot.timeline("swift")))
         shutil.move(kept, blob)
         assert child.wait(60) == 0
     finally:

@@ -16,7 +16,18 @@ from muster.lab.machines import Firmware, Order
 
 pytestmark = pytest.mark.e2e
 
-PHASES = ["dhcp", "loader", "kernel", "network", "root", "agent", "scripts", "end"]
+PHASES = [
+    "dhcp",
+    "loader",
+    "kernel",
+    "network",
+    "swift",
+    "agent",
+    "drivers",
+    "root",
+    "scripts",
+    "end",
+]
 OUTAGE_S = 20.0
 
 
@@ -168,6 +179,8 @@ def _fails_at(served: Served, phase: str, reason: str) -> None:
     )
     assert boot["failure"].startswith(f"{phase}: ")
     assert reason in boot["failure"]
-    started, failed = [mark for mark in boot["timeline"] if mark["phase"] == phase][:2]
+    told = [mark for mark in boot["timeline"] if mark["phase"] == phase]
+    at = [mark["status"] for mark in told].index("failed")
+    started, failed = told[at - 1 : at + 1]
     assert (started["status"], failed["status"]) == ("started", "failed")
     assert failed["after_s"] - started["after_s"] < 15

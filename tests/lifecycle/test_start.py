@@ -89,6 +89,8 @@ def test_the_root_is_heard_of_after_the_hello_and_moves_no_deadline(desk: Desk) 
 
     assert report("root", "failed") == 204
     assert desk.get("/boots")[0]["failure"] == "root: told"
+    assert report("drivers", "done") == 204
+    assert desk.get("/boots")[0]["failure"] == "root: told", "what came hides nothing"
     assert report("root", "done") == 204
     after = desk.get("/boots")[0]
     assert (after["failure"], after["phase"]) == ("", before["phase"])

@@ -189,7 +189,7 @@ def report(
     timeline.reported(store, now, nonce=nonce, report=data)
     # Its loader is done with the wire; and its root file system is.
     request.app.state.boots.leave(nonce)
-    if data.phase == "root" and data.status == "done":
+    if data.phase in ("swift", "root") and data.status == "done":
         request.app.state.roots.leave(nonce)
 
 

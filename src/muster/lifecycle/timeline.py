@@ -173,22 +173,35 @@ def reported(store: Store, now: datetime, *, nonce: str, report: PhaseReport) ->
     """
     with store.write() as tx:
         spoken = boots.by_nonce(tx, secrets.digest(nonce))
-        if spoken and spoken.key_hash and spoken.ended_at is None and report.phase == "root":
-            beside(tx, spoken, now, status=report.status, detail=report.detail)
+        if spoken and spoken.key_hash and spoken.ended_at is None and report.phase in _BESIDE:
+            beside(tx, spoken, Phase(report.phase), now, status=report.status, detail=report.detail)
             return
         boot = nonce_boot(tx, nonce, now, what="a phase report")
+        if report.phase == "drivers":
+            raise Forbidden("drivers come behind the hello", status=403)
         reach(tx, boot, Phase(report.phase), now, status=report.status, detail=report.detail)
         if report.status == "failed":
             message = f"boot {boot.id} failed at {report.phase}: {report.detail}"
             events.add(tx, now, "boot.failed", message, machine=boot.machine_id, boot=boot.id)
 
 
-def beside(tx: Tx, boot: Boot, now: datetime, *, status: str, detail: str) -> None:
-    """The root file system, fetched while the agent works: a mark that moves nothing."""
-    if boots.count_marks(tx, boot.id) < MARKS_LIMIT:
-        boots.mark(tx, boot.id, now, Phase.ROOT, status, detail[:2048])
-        failure = f"{Phase.ROOT}: {detail}"[:2048] if status == "failed" else ""
-        boots.update(tx, boot.id, failure=failure)
+_BESIDE = ("root", "drivers")
+
+
+def beside(
+    tx: Tx, boot: Boot, phase: Phase, now: datetime, *, status: str, detail: str
+) -> None:  # fmt: skip
+    """What is fetched while the agent works: a mark that moves nothing.
+
+    What came does not hide what failed beside it.
+    """
+    if boots.count_marks(tx, boot.id) >= MARKS_LIMIT:
+        return
+    boots.mark(tx, boot.id, now, phase, status, detail[:2048])
+    if status == "failed":
+        boots.update(tx, boot.id, failure=f"{phase}: {detail}"[:2048])
+    elif boot.failure.startswith(f"{phase}: "):
+        boots.update(tx, boot.id, failure="")
 
 
 def seed_served(store: Store, now: datetime, *, nonce: str, user_data: bool = False) -> Boot:

@@ -16,9 +16,11 @@ class Phase(StrEnum):
     LOADER = "loader"
     KERNEL = "kernel"
     NETWORK = "network"
+    SWIFT = "swift"
     ROOT = "root"
     METADATA = "metadata"
     AGENT = "agent"
+    DRIVERS = "drivers"
     SCRIPTS = "scripts"
     END = "end"
 
@@ -67,6 +69,10 @@ AFTER: dict[Phase, Wait] = {
         300,
         "the initrd has an address but no root file system: check the path to the image's URL",
     ),
+    Phase.SWIFT: Wait(
+        120,
+        "the small root of a swift start is there but its agent never said hello: see the console",
+    ),
     Phase.ROOT: Wait(
         120,
         "the root file system is there but the metadata URL was not reached: check the server's"
@@ -78,6 +84,9 @@ AFTER: dict[Phase, Wait] = {
         " cloud-init's errors",
     ),
     Phase.AGENT: Wait(120, "the agent said hello and then fell silent: see the console"),
+    Phase.DRIVERS: Wait(
+        120, "the drivers are there and then the agent fell silent: see the console"
+    ),
     Phase.SCRIPTS: Wait(
         120,
         "no heartbeat: the machine hangs, lost power or its network is cut; results stay",

@@ -22,8 +22,8 @@ STEPS: tuple[tuple[str, tuple[Phase, ...]], ...] = (
     ("DHCP", (Phase.DHCP,)),
     ("loader", (Phase.LOADER,)),
     ("kernel", (Phase.KERNEL, Phase.NETWORK)),
-    ("root", (Phase.ROOT, Phase.METADATA)),
-    ("agent", (Phase.AGENT,)),
+    ("root", (Phase.SWIFT, Phase.ROOT, Phase.METADATA)),
+    ("agent", (Phase.AGENT, Phase.DRIVERS)),
     ("scripts", (Phase.SCRIPTS,)),
     ("end", (Phase.END,)),
 )
