@@ -176,7 +176,8 @@ REFUSED = [
     (
         PhaseReport,
         {"phase": "end", "status": "done"},
-        "$.phase: must be one of 'kernel', 'network', 'root', 'metadata', 'agent'",
+        "$.phase: must be one of 'kernel', 'network', 'swift', 'root', 'metadata', 'agent',"
+        " 'drivers'",
     ),
 ]
 

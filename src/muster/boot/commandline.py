@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel command line of the ephemeral OS, the same from every loader."""
 
-from collections import defaultdict
-
 from muster.images.manifest import PARTS, Manifest
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 
-CONSOLES = defaultdict(
-    lambda: "console=tty0 console=ttyS0,115200",
-    # PL011 of Arm's base boards; the last one that is there becomes /dev/console.
-    arm64="console=tty0 console=ttyS0,115200 console=ttyAMA0,115200",
-)
+CONSOLES = "console=tty0 console=ttyS0,115200"
+ARM64_CONSOLE = "console=ttyAMA0,115200"
+"""PL011 of Arm's base boards; the last console that is there becomes /dev/console."""
 
 
 def command_line(plan: BootPlan, policy: Policy, image: Manifest, *, nic: str) -> str:
@@ -24,7 +20,9 @@ def command_line(plan: BootPlan, policy: Policy, image: Manifest, *, nic: str) -
     words = [root, *(_stock(plan, policy) if image.origin else _own(plan, policy, image))]
     if nic:
         words.append(f"BOOTIF=01-{nic}")
-    words.append(CONSOLES[image.arch])
+    words.append(CONSOLES)
+    if image.arch == "arm64":
+        words.append(ARM64_CONSOLE)
     if plan.start == "swift" and image.swift:
         words.append("muster.start=swift")
         parts = [name for name in PARTS if name in image.files]
