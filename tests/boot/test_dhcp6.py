@@ -135,7 +135,7 @@ def test_an_operating_systems_own_question_begins_no_boot() -> None:
         ("fd77::1/64", "fd77::5", "is no range inside|write FIRST,LAST"),
         ("fd77::1/64", "fd78::1,fd78::5", "is no range inside fd77::/64"),
         ("fd77::1/64", "fd77::9,fd77::5", "is no range inside"),
-        ("fd77::1/64", "10.0.0.1,10.0.0.9", "write FIRST,LAST"),
+        ("fd77::1/64", "10.0.0.1,10.0.0.9", "is no range inside fd77::/64"),
     ],
 )
 def test_a_pool_that_cannot_be_is_refused_by_name(address: str, pool: str, told: str) -> None:

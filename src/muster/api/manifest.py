@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manifest of expected machines: in and out, and held against the records."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -179,7 +178,7 @@ def list_manifest(
 ) -> Rows:
     """Its rows."""
     with store.read() as tx:
-        some, following = _page(manifest.every(tx), rack, after, limit)
+        some, following = _page(manifest.every(tx, rack or None), after, limit)
     return Rows([_shown(row) for row in some], following)
 
 
@@ -202,7 +201,7 @@ def check_manifest(
 ) -> Checks:
     """Rows beside records: what is missing, and what does not agree."""
     with store.read() as tx:
-        some, following = _page(manifest.every(tx), rack, after, limit)
+        some, following = _page(manifest.every(tx, rack or None), after, limit)
         of = placement.around(tx, some)
         return Checks([_checked(placement.finding(tx, of, row)) for row in some], following)
 
@@ -244,13 +243,12 @@ def machine_expected(reference: Reference, store: Store, user: User) -> Checked:
         return _checked(placement.row_of(tx, machines.find(tx, reference)))
 
 
-def _page(rows: Sequence[Row], rack: str, after: str, limit: int) -> tuple[list[Row], str]:
+def _page(rows: list[Row], after: str, limit: int) -> tuple[list[Row], str]:
     """In the order of `every`; a row that has gone meanwhile leads to the beginning."""
-    here = [row for row in rows if not rack or row.rack == rack]
-    keys = [row.key for row in here]
+    keys = [row.key for row in rows]
     start = keys.index(after) + 1 if after in keys else 0
-    some = here[start : start + limit]
-    return some, some[-1].key if len(here) > start + limit else ""
+    some = rows[start : start + limit]
+    return some, some[-1].key if len(rows) > start + limit else ""
 
 
 def _shown(row: Row) -> RowShown:

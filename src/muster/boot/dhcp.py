@@ -72,13 +72,21 @@ def check_pool(segment: Segment) -> None:
     """Raise BadPool, saying what is wrong with the pool."""
     if segment.network.prefixlen > 30:
         raise BadPool(f"{segment.address} leaves no addresses for machines: use /30 or larger")
-    first, last = segment.range()
+    check_range("dhcp_pool", segment.range(), segment.network)
+
+
+def check_range(
+    setting: str, pool: tuple[str, str], network: ipaddress.IPv4Network | ipaddress.IPv6Network
+) -> None:
+    """Raise BadPool unless the pool is first and last address of a range inside the network."""
+    told = f"{setting} {','.join(pool)}"
     try:
-        low, high = ipaddress.IPv4Address(first), ipaddress.IPv4Address(last)
+        first, last = map(ipaddress.ip_address, pool)
     except ValueError as error:
-        raise BadPool(f"dhcp_pool {segment.pool!r}: {error}; write FIRST,LAST") from error
-    if low not in segment.network or high not in segment.network or low > high:
-        raise BadPool(f"dhcp_pool {first},{last} is no range inside {segment.network}")
+        raise BadPool(f"{told}: {error}; write FIRST,LAST") from error
+    # An address of the other family is in no network of this one.
+    if first not in network or last not in network or int(first) > int(last):
+        raise BadPool(f"{told} is no range inside {network}")
 
 
 def remote(text: str) -> Remote:

@@ -9,7 +9,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from muster.boot.arch import CLIENTS, UefiLoader
-from muster.boot.dhcp import BadPool
+from muster.boot.dhcp import BadPool, check_range
 
 _HTTP_CLIENT = "0000HTTPClient"
 """Option 16, without which UEFI's HTTP boot takes no answer (UEFI 2.10, 24.7.3.2): four bytes of an
@@ -50,13 +50,7 @@ def check_pool(segment: Segment6) -> None:
     """Raise BadPool, saying what is wrong with the network or the pool."""
     if segment.network.prefixlen != 64:
         raise BadPool(f"{segment.address}: machines make their addresses in a /64 (RFC 4862) only")
-    first, last = segment.range()
-    try:
-        low, high = ipaddress.IPv6Address(first), ipaddress.IPv6Address(last)
-    except ValueError as error:
-        raise BadPool(f"dhcp6_pool {segment.pool!r}: {error}; write FIRST,LAST") from error
-    if low not in segment.network or high not in segment.network or low > high:
-        raise BadPool(f"dhcp6_pool {first},{last} is no range inside {segment.network}")
+    check_range("dhcp6_pool", segment.range(), segment.network)
 
 
 def lines(segment: Segment6, url: str, uefi: UefiLoader = "grub") -> str:

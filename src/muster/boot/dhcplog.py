@@ -60,10 +60,6 @@ class Loader:
     failed: bool = False
 
 
-def _nothing(_kind: Client) -> str:
-    return ""
-
-
 @dataclass
 class _Exchange:
     """`kinds` is empty for who did not say that it boots from the network."""
@@ -72,7 +68,6 @@ class _Exchange:
     ipxe: bool = False
     mac: str = ""
     address: str = ""
-    lacks: Callable[[Client], str] = _nothing
 
     def is_a(self, kind: Client) -> None:
         """It says that it is of this kind, too; a few, as whoever asks may repeat it for ever."""
@@ -83,11 +78,14 @@ class _Exchange:
     def who(self) -> str:
         return "iPXE" if self.ipxe else next((kind.name for kind in self.kinds), "")
 
-    @property
-    def unserved(self) -> str:
+    def unserved(self, lacks: Callable[[Client], str]) -> str:
         """Why none of the kinds that it says it is gets a loader, "" when one does."""
-        told = [kind.unserved or self.lacks(kind) for kind in self.kinds]
+        told = [kind.unserved or lacks(kind) for kind in self.kinds]
         return told[0] if told and all(told) and not self.ipxe else ""
+
+
+def _nothing(_kind: Client) -> str:
+    return ""
 
 
 @dataclass
@@ -154,15 +152,15 @@ class Reader:
 
     def _exchange(self, xid: str) -> _Exchange:
         _bound(self._exchanges)
-        return self._exchanges.setdefault(xid, _Exchange(lacks=self.lacks))
+        return self._exchanges.setdefault(xid, _Exchange())
 
     def _offered(self, xid: str, mac: str, what: str | None) -> Asked | Unserved | None:
         exchange = self._exchanges.pop(xid, None)
         if exchange is None or not exchange.kinds:
             # An operating system's own DHCP is not the beginning of a boot.
             return None
-        if exchange.unserved:
-            return Unserved(mac, exchange.unserved)
+        if why := exchange.unserved(self.lacks):
+            return Unserved(mac, why)
         return Asked(mac, f"{exchange.who}: offered {what}")
 
     def _tftp(self, ip: str, detail: str, *, failed: bool) -> Loader | None:

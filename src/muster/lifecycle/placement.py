@@ -15,9 +15,14 @@ from muster.store.machines import Machine
 def whole(tx: Tx, *, strangers: Iterable[str] = ()) -> Manifest:
     """All rows beside the records that show what they state, and beside `strangers` (ids)."""
     rows = manifest.every(tx)
-    ids = sharing.holders(tx, sharing.united(map(wanted, rows))) | set(strangers)
-    seen = sharing.records(tx, sorted(ids))
+    seen = _holders(tx, rows, set(strangers))
     return _wired(tx, rows, seen, place(rows, seen), set(strangers))
+
+
+def _holders(tx: Tx, rows: Iterable[Row], also: Collection[str] = ()) -> list[Seen]:
+    """Records that show what rows state, and `also` (ids)."""
+    ids = sharing.holders(tx, sharing.united(map(wanted, rows)))
+    return sharing.records(tx, sorted(ids.union(also)))
 
 
 def around(tx: Tx, rows: Collection[Row] = (), ids: Collection[str] = ()) -> Manifest:
@@ -86,8 +91,7 @@ def _deviations(tx: Tx, profile: str, machine: Seen) -> tuple[list[str], list[st
 def strangers(tx: Tx, after: str, limit: int) -> tuple[list[tuple[Seen, str]], str]:
     """Records that no row is about, by id behind `after`, with a sentence; and where to go on."""
     rows = manifest.every(tx)
-    near = sharing.records(tx, sorted(sharing.holders(tx, sharing.united(map(wanted, rows)))))
-    known = {one.machine.id for one in place(rows, near).values()}
+    known = {one.machine.id for one in place(rows, _holders(tx, rows)).values()}
     some = [one for one in machines.ids_after(tx, after) if one not in known][: limit + 1]
     of = around(tx, ids=some[:limit])
     found = [(one, of.stranger(one)) for one in of.unexpected if one.id in set(some[:limit])]

@@ -185,12 +185,10 @@ def reported(store: Store, now: datetime, *, nonce: str, report: PhaseReport) ->
             events.add(tx, now, "boot.failed", message, machine=boot.machine_id, boot=boot.id)
 
 
-_BESIDE = ("root", "drivers")
+_BESIDE = ("swift", "root", "drivers")
 
 
-def beside(
-    tx: Tx, boot: Boot, phase: Phase, now: datetime, *, status: str, detail: str
-) -> None:  # fmt: skip
+def beside(tx: Tx, boot: Boot, phase: Phase, now: datetime, *, status: str, detail: str) -> None:
     """What is fetched while the agent works: a mark that moves nothing.
 
     What came does not hide what failed beside it.

@@ -4,6 +4,7 @@
 import ipaddress
 import json
 import subprocess
+from typing import Any
 from urllib.parse import urlsplit
 
 from muster.boot import dhcp, dhcp6, discover
@@ -18,15 +19,7 @@ from muster.server.settings import BadSettings, Settings
 def find(settings: Settings) -> Segment:
     """The segment of the settings' interface; raises BadSettings with the remedy."""
     name = settings.interface
-    shown = subprocess.run(
-        ["ip", "-j", "-4", "addr", "show"], capture_output=True, text=True, check=False, timeout=10
-    )
-    links = json.loads(shown.stdout or "[]")
-    addresses = {link["ifname"]: link.get("addr_info", []) for link in links if link}
-    if name not in addresses and not _exists(name):
-        there = ", ".join(sorted(n for n in addresses if n != "lo")) or "none with an address"
-        raise BadSettings(f"interface {name!r} is missing; this machine has: {there}")
-    usable = [a for a in addresses.get(name, []) if a.get("family") == "inet"]
+    usable = [told for told in _addresses(name) if told["family"] == "inet"]
     if not usable:
         raise BadSettings(
             f"interface {name!r} has no IPv4 address: ip addr add ADDRESS/PREFIX dev {name}"
@@ -60,13 +53,12 @@ def find6(settings: Settings) -> Segment6:
     name = settings.interface
     if not name:
         raise BadSettings("dhcp6=own needs an interface: --interface NAME")
-    shown = subprocess.run(
-        ["ip", "-j", "-6", "addr", "show", "dev", name, "scope", "global"],
-        capture_output=True, text=True, check=False, timeout=10,
-    )  # fmt: skip
-    told = [a for link in json.loads(shown.stdout or "[]") for a in link.get("addr_info", [])]
+    told = [one for one in _addresses(name) if one["family"] == "inet6"]
     # Addresses that the kernel made by itself change, and machines keep ours for an hour.
-    lasting = [a for a in told if not a.get("temporary") and not a.get("deprecated")]
+    lasting = [
+        one for one in told
+        if one["scope"] == "global" and not one.get("temporary") and not one.get("deprecated")
+    ]  # fmt: skip
     if not lasting:
         raise BadSettings(
             f"interface {name!r} has no IPv6 address: ip -6 addr add ADDRESS/64 dev {name}"
@@ -82,11 +74,18 @@ def find6(settings: Settings) -> Segment6:
     return segment
 
 
-def _exists(name: str) -> bool:
+def _addresses(name: str) -> list[dict[str, Any]]:
+    """An interface's addresses, as `ip -j addr` has them; raises BadSettings when it is missing."""
     shown = subprocess.run(
-        ["ip", "link", "show", "dev", name], capture_output=True, check=False, timeout=10
+        ["ip", "-j", "addr", "show"], capture_output=True, text=True, check=False, timeout=10
     )
-    return shown.returncode == 0
+    links: dict[str, list[dict[str, Any]]] = {
+        link["ifname"]: link["addr_info"] for link in json.loads(shown.stdout or "[]") if link
+    }
+    if name not in links:
+        there = ", ".join(sorted(one for one in links if one != "lo")) or "none"
+        raise BadSettings(f"interface {name!r} is missing; this machine has: {there}")
+    return links[name]
 
 
 def here(settings: Settings) -> Here:
