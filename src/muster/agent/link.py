@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The line to the server: one request, or a request repeated for ever with back-off and jitter."""
 
-import http.client
 import json
 import random
 import threading
 from collections.abc import Callable
+
+from muster.agent.request import Answer, BadAnswer, request
 
 _TIMEOUT = 20.0
 _ANSWER_LIMIT = 32 * 1024 * 1024
@@ -47,27 +48,20 @@ class Link:
         self._say = say
 
     def once(self, path: str, body: bytes | None = None) -> bytes:
-        """GET, or POST with a body; raises Unreachable or Refused.
-
-        Not urllib.request, which takes as long to import as this takes to answer.
-        """
-        headers = {"Connection": "close"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        """GET, or POST with a body; raises Unreachable or Refused."""
+        headers = {} if body is None else {"Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
-        line = http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
         try:
-            line.request("GET" if body is None else "POST", self._path + path, body, headers)
-            answer = line.getresponse()
-            content: bytes = answer.read(_ANSWER_LIMIT)
-        except (OSError, http.client.HTTPException) as error:
+            answer = request(
+                self._host, self._path + path, body, headers,
+                timeout=_TIMEOUT, limit=_ANSWER_LIMIT,
+            )  # fmt: skip
+        except (OSError, BadAnswer) as error:
             raise Unreachable(f"{path}: {error}") from error
-        finally:
-            line.close()
         if answer.status >= 300:
-            raise _http_error(answer, content)
-        return content
+            raise _http_error(answer)
+        return answer.body
 
     def until_answered(
         self, path: str, body: bytes | None = None, *, stop: threading.Event | None = None
@@ -88,14 +82,14 @@ class Link:
                 wait = min(wait * 2, _LONGEST_WAIT)
 
 
-def _http_error(answer: http.client.HTTPResponse, content: bytes) -> LinkError:
+def _http_error(answer: Answer) -> LinkError:
     try:
-        said = json.loads(content[:65536])
+        said = json.loads(answer.body[:65536])
         message = str(said.get("detail", said)) if isinstance(said, dict) else str(said)
     except ValueError:
         message = answer.reason
     if answer.status >= 500 or answer.status in (408, 429):
-        asked = answer.getheader("Retry-After", "")
+        asked = answer.headers.get("retry-after", "")
         return Unreachable(
             f"HTTP {answer.status}: {message}", float(asked) if asked.isdigit() else 0.0
         )
