@@ -275,6 +275,7 @@ class Machine:
         assert root, first
         query = f"uuid={who.uuid}&mac={quote(who.macs[0])}&serial={who.serial}"
         url = f"{root[1].decode()}/boot/ipxe?{query}&arch=x86_64&firmware=pcbios"
+        url += "&busid=011af41000"
         while True:
             began = time.monotonic()
             status, answer = await http(address, url)

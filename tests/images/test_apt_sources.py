@@ -133,13 +133,25 @@ def test_an_image_is_for_this_machine_s_architecture_or_for_the_one_that_is_name
         recipe_for(arch="arm64", etc=etc)
 
 
-def test_firmware_comes_only_where_the_machine_has_its_component(etc: Path) -> None:
+def test_firmware_is_taken_from_a_component_that_the_machine_itself_may_not_have(etc: Path) -> None:
     path = etc / "apt" / "sources.list"
     path.write_text("deb http://mirror.example/debian bookworm main\n")
-    plain = recipe_for(etc=etc)
-    path.write_text("deb http://mirror.example/debian bookworm main non-free-firmware\n")
-    assert {"firmware-bnx2", "firmware-qlogic"} <= set(recipe_for(etc=etc).packages)
-    assert not any(name.startswith("firmware-") for name in plain.packages)
+    found = recipe_for(etc=etc)
+    assert found.sources[0].components == ("main", "non-free-firmware")
+    assert {"firmware-bnx2", "firmware-qlogic", "firmware-intel-misc"} <= set(found.firmware)
+    assert "firmware-intel-misc" not in recipe_for("bookworm", etc=etc).firmware
+    # It is read and not installed.
+    assert not any(name.startswith("firmware-") for name in found.packages)
+    path.write_text("deb http://mirror.example/debian bookworm main non-free-firmware contrib\n")
+    both = recipe_for(etc=etc).sources[0].components
+    assert both == ("main", "non-free-firmware", "contrib")
+
+
+def test_without_firmware_the_sources_are_the_machine_s_own(etc: Path) -> None:
+    (etc / "apt" / "sources.list").write_text("deb http://mirror.example/debian bookworm main\n")
+    found = recipe_for(firmware=False, etc=etc)
+    assert (found.firmware, found.sources[0].components) == ((), ("main",))
+    assert found.digest != recipe_for(etc=etc).digest
 
 
 def test_a_recipe_is_the_same_until_something_in_it_changes(etc: Path) -> None:

@@ -36,8 +36,6 @@ ROOT = {
     f"{MODULES}/kernel/lib/crc.ko": b"\x7fELF crc",
     f"{MODULES}/kernel/sound/beep.ko.xz": lzma.compress(b"\x7fELF beep"),
     f"{MODULES}/kernel/fs/squashfs/squashfs.ko.xz": lzma.compress(b"\x7fELF squashfs"),
-    "usr/lib/firmware/acme/nic.bin": b"firmware",
-    "usr/lib/firmware/other.bin": b"other",
     "var/lib/dpkg/status": b"Package: fio\nStatus: install ok installed\nInstalled-Size: 7\n"
     b"Version: 3\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n",
 }
@@ -172,7 +170,7 @@ def test_the_initrd_holds_the_wanted_drivers_and_what_they_need(tmp_path: Path) 
     assert acme in (modules / "modules.dep").read_text()
     assert (modules / "modules.alias").read_text() == "alias pci:v1d2* acme\n"
     assert (modules / "modules.softdep").read_text() == "softdep acme pre: phy\n"
-    assert [p.name for p in (found / "lib/firmware").rglob("*.bin")] == ["nic.bin"]
+    assert not (found / "lib/firmware").exists()
     assert os.access(found / "init", os.X_OK)
     assert (found / "bin" / "sh").readlink() == Path("busybox")
 
@@ -227,7 +225,7 @@ def test_a_cpio_is_what_cpio_reads(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a/b/file").stat().st_mode) == 0o600
 
 
-SCRIPTS = ("init", *(f"bin/{name}" for name in ("hotplug", "lease", "leave", "medium")))
+SCRIPTS = ("init", *(f"bin/{name}" for name in ("hotplug", "lease", "leave", "medium", "firmware")))
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, "bin/network", "bin/root", "bin/swift"])

@@ -12,7 +12,7 @@ from muster.scripts import catalogue
 from muster.store import boots
 from muster.wire.events import PhaseReport
 
-REPORTED = [Phase.KERNEL, Phase.NETWORK, Phase.SWIFT, Phase.ROOT, Phase.METADATA]
+REPORTED = [Phase.KERNEL, Phase.NETWORK, Phase.FIRMWARE, Phase.SWIFT, Phase.ROOT, Phase.METADATA]
 
 
 @pytest.fixture

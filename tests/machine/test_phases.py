@@ -5,7 +5,7 @@ from muster.machine.phases import AFTER, ORDER, Phase, later
 
 
 def test_the_journey_has_this_order() -> None:
-    journey = "dhcp loader kernel network swift root metadata agent drivers scripts end"
+    journey = "dhcp loader kernel network firmware swift root metadata agent drivers scripts end"
     assert " ".join(ORDER) == journey
 
 

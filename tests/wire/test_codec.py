@@ -176,8 +176,8 @@ REFUSED = [
     (
         PhaseReport,
         {"phase": "end", "status": "done"},
-        "$.phase: must be one of 'kernel', 'network', 'swift', 'root', 'metadata', 'agent',"
-        " 'drivers'",
+        "$.phase: must be one of 'kernel', 'network', 'firmware', 'swift', 'root', 'metadata',"
+        " 'agent', 'drivers'",
     ),
 ]
 

@@ -10,6 +10,11 @@ ARM64_CONSOLE = "console=ttyAMA0,115200"
 """PL011 of Arm's base boards; the last console that is there becomes /dev/console."""
 
 
+def path(image: Manifest, name: str, boot: str) -> str:
+    """Where a loader fetches one of an image's files, on whose behalf."""
+    return f"/boot/files/{image.files[name].sha256}/{name.replace('/', '-')}?boot={boot}"
+
+
 def command_line(plan: BootPlan, policy: Policy, image: Manifest, *, nic: str) -> str:
     """What the initrd and cloud-init read, and then what people added for this machine.
 

@@ -9,7 +9,7 @@ import math
 import re
 from urllib.parse import urlsplit
 
-from muster.boot.commandline import command_line
+from muster.boot.commandline import command_line, path
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 from muster.machine.identity import usable_mac
@@ -85,17 +85,16 @@ def _answer(plan: BootPlan, policy: Policy, mac: str) -> str:
     if image is None:
         return f"{head}\n{_LOCAL_DISK}"
     files = device(policy.files_url or policy.url)
-    kernel, initrd = (
-        f"{files}/boot/files/{image.files[name].sha256}/{name}?boot={plan.boot}"
-        for name in ("kernel", "initrd")
+    initrds = " ".join(
+        f'"{files}{path(image, name, plan.boot)}"' for name in ("initrd", *plan.with_firmware)
     )
     nic = usable_mac(mac).replace(":", "-")
     # GRUB's own signs: the `;` of a seed's address would end its command.
     words = _SIGNS.sub(r"\\\g<0>", command_line(plan, policy, image, nic=nic))
     return f"""\
 {head}
-linux "{kernel}" {words}
-initrd "{initrd}"
+linux "{files}{path(image, "kernel", plan.boot)}" {words}
+initrd {initrds}
 boot
 echo 'muster: cannot start the kernel; asking the server again in 5 s'
 sleep 5

@@ -88,11 +88,13 @@ async def boot_script(
     serial: Short = "",
     arch: Short = "",
     firmware: Short = "",
+    busid: Short = "",
 ) -> str:
     """What this machine starts now."""
     kind = {"efi": "uefi", "pcbios": "bios"}.get(firmware, "")
     plan = await _plan(request, store, policy, library, now,
-                       mac=mac, uuid=uuid, serial=serial, arch=arch, firmware=kind)  # fmt: skip
+                       mac=mac, uuid=uuid, serial=serial, arch=arch, firmware=kind,
+                       busid=busid)  # fmt: skip
     return ipxe.script(plan, policy)
 
 

@@ -4,7 +4,7 @@
 import math
 import re
 
-from muster.boot.commandline import command_line
+from muster.boot.commandline import command_line, path
 from muster.lifecycle.enlist import BootPlan
 from muster.lifecycle.policy import Policy
 
@@ -36,7 +36,7 @@ def start(policy: Policy, *, pause_s: int = 3) -> str:
     """
     query = (
         "uuid=${uuid}&mac=${netX/mac}&serial=${serial:uristring}"
-        "&arch=${buildarch}&firmware=${platform}"
+        "&arch=${buildarch}&firmware=${platform}&busid=${netX/busid:hexraw}"
     )
     return f"""#!ipxe
 :again
@@ -62,15 +62,19 @@ chain --replace {policy.url}/boot/start.ipxe
     if image is None:
         return f"#!ipxe\n{told}\n{_LOCAL_DISK}"
     files = policy.files_url or policy.url
-    kernel, initrd = (
-        f"{files}/boot/files/{image.files[name].sha256}/{name}?boot={plan.boot}"
-        for name in ("kernel", "initrd")
+    kernel = f"{files}{path(image, 'kernel', plan.boot)}"
+    named = {name.replace("/", "-"): name for name in ("initrd", *plan.with_firmware)}
+    # The kernel of a UEFI machine asks iPXE for each by its name, a BIOS machine's is given all.
+    asked = " ".join(f"initrd={name}" for name in named)
+    initrds = "\n".join(
+        f"initrd --name {name} {files}{path(image, file, plan.boot)} || goto failed"
+        for name, file in named.items()
     )
     words = command_line(plan, policy, image, nic="${netX/mac:hexhyp}")
     return f"""#!ipxe
 {told}
-kernel {kernel} initrd=initrd {words} || goto failed
-initrd --name initrd {initrd} || goto failed
+kernel {kernel} {asked} {words} || goto failed
+{initrds}
 boot || goto failed
 :failed
 echo muster: cannot start the kernel; asking the server again in 5 s

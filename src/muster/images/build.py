@@ -8,6 +8,7 @@ from pathlib import Path
 
 from muster.images import command, manifest
 from muster.images.errors import BuildError
+from muster.images.firmware import INDEX, build_firmware
 from muster.images.initrd import build_initrd
 from muster.images.library import Library
 from muster.images.manifest import LOADERS, PARTS, SIGNED, Manifest, Package
@@ -59,9 +60,16 @@ def _make(
         files[name] = work / f"{name}.squashfs"
         build_squashfs(work / f"{name}.tar", files[name], name, arch=recipe.arch)
     with RootTar(tar) as root:
-        progress(f"packing the initrd for Linux {kernel_version}")
-        build_initrd(root, kernel_version, work / "initrd")
         installed = packages(root.read("var/lib/dpkg/status").decode())
+        index = b""
+        if recipe.firmware:
+            progress("packing firmware")
+            with RootTar(work / "firmware.tar") as firmware:
+                files |= build_firmware(root, firmware, kernel_version, work)
+                installed += packages(firmware.read("firmware/status").decode())
+            index = files[INDEX].read_bytes()
+        progress(f"packing the initrd for Linux {kernel_version}")
+        build_initrd(root, kernel_version, work / "initrd", index=index)
     progress("packing the squashfs")
     build_squashfs(tar, work / "squashfs")
     files |= {"initrd": work / "initrd", "squashfs": work / "squashfs"}
@@ -71,7 +79,7 @@ def _make(
         kernel_version=kernel_version,
         recipe=recipe.digest,
         files={name: manifest.describe(path) for name, path in sorted(files.items())},
-        packages=installed,
+        packages=sorted(installed, key=lambda package: package.name),
         swift=True,
     )
     return image.sealed(), files

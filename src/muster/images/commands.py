@@ -75,6 +75,7 @@ def build_image(
     *,
     suite: str | None = None,
     arch: str | None = None,
+    firmware: bool = True,
     refresh: bool = False,
     images: Images = IMAGES,
 ) -> None:
@@ -86,11 +87,14 @@ def build_image(
         Debian's code name; the default is the one that boots fastest, on any Debian machine.
     arch
         Debian's name of the machines' architecture, amd64 or arm64; this machine's by default.
+    firmware
+        With side packages of what NICs and storage controllers are given by their drivers, from
+        the mirror's component non-free-firmware. Without it those devices are dead or do less.
     refresh
         Build even so, with the package versions that the mirrors have today.
     """
     console = Console()
-    recipe = recipe_for(suite, arch=arch)
+    recipe = recipe_for(suite, arch=arch, firmware=firmware)
     with _progress(console, "starting") as progress:
         image = build(Library(images), recipe, progress=progress, refresh=refresh)
     console.print(_files_table(image))

@@ -51,9 +51,11 @@ FOLDERS: Final = (
 _LEVEL: Final = 9
 
 
-def build_initrd(root: RootTar, kernel_version: str, target: Path) -> None:
-    """Write the initrd of a root's tar to target."""
+def build_initrd(root: RootTar, kernel_version: str, target: Path, *, index: bytes = b"") -> None:
+    """Write the initrd of a root's tar to target; `index` is that of the side packages."""
     files = _own_files() | _busybox(root) | _modules(root, kernel_version)
+    if index:
+        files["firmware/index"] = (stat.S_IFREG | 0o644, index)
     files |= {folder: (stat.S_IFDIR | 0o755, b"") for folder in FOLDERS}
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
     target.write_bytes(compressor.compress(cpio.archive(files)))
@@ -76,21 +78,21 @@ def _busybox(root: RootTar) -> dict[str, tuple[int, bytes]]:
 
 
 APPLETS: Final = (
-    *("sh", "awk", "cat", "chroot", "cut", "echo", "grep", "ip", "kill", "ln", "mkdir"),
-    *("mkfifo", "modprobe", "mount", "mv", "pidof", "poweroff", "rm", "sed", "sha256sum", "sleep"),
-    *("sort", "stat", "switch_root", "tail", "timeout", "touch", "tr", "udhcpc", "udhcpc6"),
-    *("uevent", "uname", "usleep", "wget", "xargs"),
+    *("sh", "awk", "cat", "chroot", "cp", "cpio", "cut", "dmesg", "echo", "grep", "ip", "kill"),
+    *("ln", "mkdir", "mkfifo", "modprobe", "mount", "mv", "pidof", "poweroff", "rm", "sed"),
+    *("sha256sum", "sleep", "sort", "stat", "switch_root", "tail", "timeout", "touch", "tr"),
+    *("udhcpc", "udhcpc6", "uevent", "uname", "usleep", "wget", "xargs", "xzcat"),
 )
 
 
 def _modules(root: RootTar, kernel_version: str) -> dict[str, tuple[int, bytes]]:
-    base = _module_folder(root, kernel_version)
+    base = module_folder(root, kernel_version)
     depends = parse_dependencies(root.read(f"{base}/modules.dep").decode())
     chosen = closure(depends, (path for path in depends if _wanted(path)))
     contents = {path: root.read(f"{base}/{path}") for path in sorted(chosen)}
     packed = dict(_packed(path, content) for path, content in contents.items())
     renamed = dict(zip(contents, packed, strict=True))
-    names = {_module_name(path) for path in chosen}
+    names = {module_name(path) for path in chosen}
     lists = {
         "modules.dep": "".join(
             f"{renamed[path]}:{''.join(' ' + renamed[other] for other in depends[path])}\n"
@@ -101,8 +103,7 @@ def _modules(root: RootTar, kernel_version: str) -> dict[str, tuple[int, bytes]]
         "modules.builtin": root.read(f"{base}/modules.builtin").decode(),
     }
     texts = {name: text.encode() for name, text in lists.items()}
-    firmware = _firmware(root, (_plain(path, content) for path, content in contents.items()))
-    return firmware | {
+    return {
         f"lib/modules/{kernel_version}/{name}": (stat.S_IFREG | 0o644, content)
         for name, content in (packed | texts).items()
     }
@@ -130,7 +131,8 @@ def _plain_name(path: str) -> str:
     return re.sub(r"\.ko\.(xz|zst|gz)$", ".ko", path)
 
 
-def _module_name(path: str) -> str:
+def module_name(path: str) -> str:
+    """Return what the kernel calls the module at this path of modules.dep."""
     return Path(_plain_name(path)).name.removesuffix(".ko").replace("-", "_")
 
 
@@ -138,10 +140,11 @@ def _packed(path: str, content: bytes) -> tuple[str, bytes]:
     """Debian 13 has .ko.xz, which busybox's modprobe reads; what it cannot read becomes .ko.gz."""
     if path.endswith((".xz", ".gz")):
         return path, content
-    return f"{_plain_name(path)}.gz", gzip.compress(_plain(path, content), mtime=0)
+    return f"{_plain_name(path)}.gz", gzip.compress(plain(path, content), mtime=0)
 
 
-def _plain(path: str, content: bytes) -> bytes:
+def plain(path: str, content: bytes) -> bytes:
+    """Return a module unpacked, as the kernel would load it."""
     if path.endswith(".xz"):
         return lzma.decompress(content)
     if path.endswith(".gz"):
@@ -160,20 +163,8 @@ def _kept(text: str, names: set[str], *, column: int = -1) -> str:
     )
 
 
-def _firmware(root: RootTar, modules: Iterable[bytes]) -> dict[str, tuple[int, bytes]]:
-    """Return the firmware that the modules ask for, as far as the root has it."""
-    asked = {name.decode() for module in modules for name in _FIRMWARE.findall(module)}
-    return {
-        f"lib/firmware/{name}": (stat.S_IFREG | 0o644, root.read(f"usr/lib/firmware/{name}"))
-        for name in sorted(asked)
-        if f"usr/lib/firmware/{name}" in root
-    }
-
-
-_FIRMWARE = re.compile(rb"\0firmware=([\x21-\x7e]+)")
-
-
-def _module_folder(root: RootTar, kernel_version: str) -> str:
+def module_folder(root: RootTar, kernel_version: str) -> str:
+    """Return where a root has the modules of a kernel."""
     for folder in (f"usr/lib/modules/{kernel_version}", f"lib/modules/{kernel_version}"):
         if f"{folder}/modules.dep" in root:
             return folder

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from muster.images import command
 from muster.images.errors import BuildError
+from muster.images.firmware import ANY
 from muster.images.library import Library
 from muster.images.manifest import PARTS, SIGNED, Manifest
 from muster.images.root import EPOCH
@@ -130,9 +131,9 @@ def need() -> None:
 def _fill(library: Library, image: Manifest, words: Words, tree: Path) -> None:
     (tree / "muster").mkdir(parents=True)
     (tree / "grub").mkdir()
-    for name in ("kernel", "initrd", *_parts(image)):
+    for name in ("kernel", "initrd", *_parts(image), *_firmware(image)):
         blob = library.blob(image.files[name].sha256)
-        (tree / "muster" / name).write_bytes(blob.read_bytes())
+        (tree / "muster" / name.replace("/", "-")).write_bytes(blob.read_bytes())
     (tree / "muster" / image.id[:16]).write_text(f"{image.id}\n")
     (tree / "grub" / "grub.cfg").write_text(_menu(image, words))
 
@@ -141,12 +142,18 @@ def _parts(image: Manifest) -> list[str]:
     return [name for name in PARTS if name in image.files]
 
 
+def _firmware(image: Manifest) -> list[str]:
+    """Nobody knows whose machine it will be."""
+    return [ANY] if ANY in image.files else []
+
+
 def _menu(image: Manifest, words: Words) -> str:
     """What both GRUBs read; the second entry is for machines with an address of their own."""
     asking = Words(words.server, "ask", dns=words.dns, kernel_options=words.kernel_options)
     entries = [("muster", words), ("muster: ask for the address on the console", asking)]
     # GRUB puts each file into the initrd by its name: no network has to be waited for.
-    more = "".join(f" newc:{name}.squashfs:/muster/{name}" for name in _parts(image))
+    more = "".join(f" /muster/{name.replace('/', '-')}" for name in _firmware(image))
+    more += "".join(f" newc:{name}.squashfs:/muster/{name}" for name in _parts(image))
     shown = "".join(
         f"menuentry '{title}' {{\n  linux /muster/kernel {said.line(image)}\n"
         f"  initrd /muster/initrd{more}\n}}\n"

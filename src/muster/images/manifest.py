@@ -26,6 +26,9 @@ PARTS: Final = ("swift", "drivers")
 FILE_NAMES: Final = (
     *NEEDED, *PARTS, *(f"loader/{name}" for names in LOADERS.values() for name in names),
 )  # fmt: skip
+FIRMWARE: Final = re.compile(r"firmware/[a-z0-9_]{1,32}")
+"""Side packages (images/firmware.py): their number is that of the drivers that want one."""
+FIRMWARE_LIMIT: Final = 128
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -114,9 +117,12 @@ def parse(document: bytes) -> Manifest:
 
 def check(manifest: Manifest) -> None:
     """Refuse a manifest with missing or foreign files, malformed hashes, or another's id."""
-    odd = sorted({*NEEDED} - {*manifest.files} | {*manifest.files} - {*FILE_NAMES})
+    firmware = {name for name in manifest.files if FIRMWARE.fullmatch(name)}
+    odd = sorted({*NEEDED} - {*manifest.files} | {*manifest.files} - {*FILE_NAMES} - firmware)
     if odd:
         raise ManifestError(f"files: missing or unknown: {', '.join(odd)}")
+    if len(firmware) > FIRMWARE_LIMIT:
+        raise ManifestError(f"files: {len(firmware)} of firmware, more than {FIRMWARE_LIMIT}")
     for name, entry in manifest.files.items():
         if not _SHA256.fullmatch(entry.sha256):
             raise ManifestError(f"files: {name}: sha256 is not 64 lower-case hexadecimal digits")

@@ -27,12 +27,17 @@ SUITES: Final = {
 }
 ARCHES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 # The parts of the builder that decide what is in an image; reporting and storing it do not.
-_BUILDER: Final = ("root.py", "initrd.py", "cpio.py", "squash.py", "inside/*.py", "files/**/*")
+_BUILDER: Final = (
+    *("root.py", "initrd.py", "firmware.py", "cpio.py", "squash.py", "inside/*.py", "files/**/*"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to build: suite, architecture, mirrors, packages, what is left out, and the builder."""
+    """What to build: suite, architecture, mirrors, packages, what is left out, and the builder.
+
+    `firmware`: packages that are not installed, but that side packages are made of.
+    """
 
     suite: str
     arch: str
@@ -41,6 +46,7 @@ class Recipe:
     excluded: tuple[str, ...]
     included: tuple[str, ...]
     builder: str
+    firmware: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -49,11 +55,16 @@ class Recipe:
 
 
 def recipe_for(
-    suite: str | None = None, *, arch: str | None = None, etc: Path = Path("/etc")
+    suite: str | None = None,
+    *,
+    arch: str | None = None,
+    firmware: bool = True,
+    etc: Path = Path("/etc"),
 ) -> Recipe:
     """Return the recipe for a suite from this machine's apt sources; the default is the fastest.
 
-    `arch` is Debian's name; this machine's own by default. Debian's mirrors have both.
+    `arch` is Debian's name; this machine's own by default. Debian's mirrors have both. For
+    `firmware` the image's sources have one component more than this machine's.
 
     Debian machines build bookworm and trixie. Ubuntu machines build noble from their own sources on
     a best-effort basis: that path has not been run by us.
@@ -67,16 +78,18 @@ def recipe_for(
             f"it offers {', '.join(offered) or 'nothing (Debian 12, 13 or Ubuntu 24.04 do)'}"
         )
     chosen = _arch(arch, wanted, codename)
+    taken = packages.FIRMWARE[wanted] if firmware else ()
+    if taken:
+        own = sources.with_component(own, packages.FIRMWARE_COMPONENT)
     return Recipe(
         suite=wanted,
         arch=chosen,
         sources=sources.swap_suite(own, codename, wanted),
-        packages=packages.chosen(
-            wanted, chosen, frozenset(c for one in own for c in one.components)
-        ),
+        packages=packages.chosen(wanted, chosen),
         excluded=packages.EXCLUDED,
         included=packages.INCLUDED,
         builder=builder_digest(HERE),
+        firmware=taken,
     )
 
 

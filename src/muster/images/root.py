@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from muster.images import command, emulation
+from muster.images import command, emulation, packages
 from muster.images.errors import BuildError
 from muster.images.recipe import HERE, Recipe
 
@@ -28,6 +28,7 @@ PARTS: Final = (
     ("/drivers", "drivers.tar"),
     (f"/{_WORKSHOP}/signed", "signed.tar"),
 )
+FIRMWARE_PART: Final = (f"/{_WORKSHOP}/firmware", "firmware.tar")
 
 
 def build_root(recipe: Recipe, work: Path, heard: Callable[[str], None]) -> Path:
@@ -49,23 +50,38 @@ def build_root(recipe: Recipe, work: Path, heard: Callable[[str], None]) -> Path
         failed = [line for line in error.tail if line.startswith("tool check: ")]
         if failed:
             raise BuildError("tools", "some do not run in the built root", failed) from error
+        if recipe.firmware and any(_NO_FIRMWARE.search(line) for line in error.tail):
+            raise BuildError("firmware", _WITHOUT, error.tail) from error
         raise
     return target
 
+
+_NO_FIRMWARE = re.compile(f"locate package firmware-|{packages.FIRMWARE_COMPONENT}")
+_WITHOUT: Final = (
+    f"the mirror gives no firmware: its component {packages.FIRMWARE_COMPONENT} is missing or"
+    " incomplete; mirror it, or run 'muster image build --no-firmware' for machines whose NICs and"
+    " storage controllers need none"
+)
 
 # What mmdebstrap says of its steps, but not the hooks that it spells out in full.
 _SAID = re.compile(r"I: (?!running )|-- ")
 
 
 def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[str]:
+    parts = (*PARTS, FIRMWARE_PART) if recipe.firmware else PARTS
     hooks = [
         f"tar-in {shlex.quote(str(overlay))} /",
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/check.py',
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/customize.py',
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/swift.py',
         _SIGNED.format(folder=_WORKSHOP, packages=" ".join(SIGNED[recipe.arch])),
+        *(
+            _FIRMWARE.format(folder=_WORKSHOP, packages=" ".join(wanted))
+            for wanted in (recipe.firmware,)
+            if wanted
+        ),
         # Kernel, modules and loaders reach a machine before its root does.
-        *(f"tar-out {folder} {shlex.quote(str(target.with_name(name)))}" for folder, name in PARTS),
+        *(f"tar-out {folder} {shlex.quote(str(target.with_name(name)))}" for folder, name in parts),
         f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe "$1"/swift "$1"/drivers',
     ]
     return [
@@ -92,6 +108,15 @@ _SIGNED: Final = (
     ' APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download -q {packages} &&'
     " for deb in *.deb; do dpkg-deb --fsys-tarfile $deb |"
     " tar -x --transform 's,.*/,,' --wildcards '*64.efi.signed'; rm $deb; done"
+)
+# `status` says what they are made of, in the format of dpkg's own.
+_FIRMWARE: Final = (
+    'mkdir -p "$1"/{folder}/firmware && cd "$1"/{folder}/firmware &&'
+    ' APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download -q {packages} &&'
+    " for deb in *.deb; do dpkg-deb --fsys-tarfile $deb |"
+    " tar -x --wildcards '*/lib/firmware/*' &&"
+    " dpkg-deb -f $deb Package Version Installed-Size >> status &&"
+    " echo 'Status: install ok installed' >> status && echo >> status && rm $deb || exit 1; done"
 )
 
 

@@ -67,6 +67,14 @@ def swap_suite(sources: tuple[Source, ...], old: str, new: str) -> tuple[Source,
     )
 
 
+def with_component(sources: tuple[Source, ...], name: str) -> tuple[Source, ...]:
+    """Return the same mirrors with one component more, where they have it not yet."""
+    return tuple(
+        one if name in one.components else replace(one, components=(*one.components, name))
+        for one in sources
+    )
+
+
 def parse_list(text: str) -> list[Source]:
     """Read the one-line format: deb [options] uri suite component..."""
     entries = []

@@ -54,10 +54,13 @@ class Arch(StrEnum):
 
 
 class NicModel(StrEnum):
+    """`i82551` has no link before its driver (e100) has given it firmware."""
+
     VIRTIO = "virtio-net-pci"
     E1000E = "e1000e"
     E1000 = "e1000"
     VMXNET3 = "vmxnet3"
+    I82551 = "i82551"
 
 
 class DiskKind(StrEnum):

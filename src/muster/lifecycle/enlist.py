@@ -16,6 +16,7 @@ from muster.lifecycle import (
     applying,
     choices,
     clashes,
+    firmware,
     manifest,
     plan,
     records,
@@ -46,7 +47,8 @@ from muster.wire.hello import Hello, Welcome
 class Caller:
     """What the loader says of its machine; all of it is hearsay.
 
-    `how` is how it came here, when no DHCP packet of it was seen.
+    `how` is how it came here, when no DHCP packet of it was seen. `busid` is iPXE's name of the
+    boot NIC's PCI device.
     """
 
     mac: str = ""
@@ -56,12 +58,14 @@ class Caller:
     firmware: str = ""
     client_ip: str = ""
     how: str = "answered by another DHCP server"
+    busid: str = ""
 
 
 @dataclass(frozen=True)
 class BootPlan:
     """The answer to a loader. `nonce` and `image` are set when the ephemeral OS shall start.
 
+    `with_firmware`: files of the image that go behind its initrd.
     `start` is how; `wait_s`: it may, but not yet; the loader asks again after so many seconds.
     """
 
@@ -74,6 +78,7 @@ class BootPlan:
     kernel_options: str = ""
     datasource: Datasource = "nocloud"
     wait_s: float = 0.0
+    with_firmware: tuple[str, ...] = ()
 
 
 def not_yet(wait_s: float, *, boot: str = "", purpose: Purpose = Purpose.ENLIST) -> BootPlan:
@@ -105,19 +110,18 @@ def plan_boot(
             offer = choices.offer(tx, library, policy, machine, caller.architecture)
             if offer.image is None:
                 purpose, reason = Purpose.REFUSED, offer.because
-        boot = in_loader(tx, now, mac=mac) or begin(
-            tx, now, mac=mac, phase=Phase.DHCP, detail=caller.how
-        )
+        boot = in_loader(tx, now, mac=mac)
+        boot = boot or begin(tx, now, mac=mac, phase=Phase.DHCP, detail=caller.how)
         ephemeral = offer is not None and offer.image is not None
         if ephemeral and (wait_s := admit()):
             timeline.waits(tx, boot, now)
             return not_yet(wait_s, boot=boot.id, purpose=purpose)
         nonce = secrets.new() if ephemeral else ""
         why = f"{reason}; {offer.because}" if nonce and offer else reason
-        said = _said(caller) | _keyed(policy, nonce, now)
-        detail = f"boot answer: {purpose}: {why}"
-        reach(tx, boot, Phase.LOADER, now, detail=detail, machine_id=machine, purpose=purpose,
-              **said)  # fmt: skip
+        more = firmware.chosen(tx, library, offer.image if offer else None, machine, caller.busid)
+        told = f"boot answer: {purpose}: {why}{firmware.told(more)}"
+        reach(tx, boot, Phase.LOADER, now, detail=told, machine_id=machine, purpose=purpose,
+              **_said(caller), **_keyed(policy, nonce, now))  # fmt: skip
         if machine:
             machines.update(tx, machine, seen_at=now)
         message = f"boot {boot.id} of {mac or 'a machine without MAC'}: {purpose}: {reason}"
@@ -129,8 +133,9 @@ def plan_boot(
     if not nonce or offer is None:
         return BootPlan(boot.id, purpose, reason)
     return BootPlan(
-        boot.id, purpose, reason, nonce, start, offer.image, offer.kernel_options, offer.datasource
-    )
+        boot.id, purpose, reason, nonce, start, offer.image, offer.kernel_options,
+        offer.datasource, with_firmware=more,
+    )  # fmt: skip
 
 
 def _said(caller: Caller) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def reported(store: Store, now: datetime, *, nonce: str, report: PhaseReport) ->
             events.add(tx, now, "boot.failed", message, machine=boot.machine_id, boot=boot.id)
 
 
-_BESIDE = ("swift", "root", "drivers")
+_BESIDE = ("firmware", "swift", "root", "drivers")
 
 
 def beside(tx: Tx, boot: Boot, phase: Phase, now: datetime, *, status: str, detail: str) -> None:

@@ -16,6 +16,7 @@ class Phase(StrEnum):
     LOADER = "loader"
     KERNEL = "kernel"
     NETWORK = "network"
+    FIRMWARE = "firmware"
     SWIFT = "swift"
     ROOT = "root"
     METADATA = "metadata"
@@ -68,6 +69,11 @@ AFTER: dict[Phase, Wait] = {
     Phase.NETWORK: Wait(
         300,
         "the initrd has an address but no root file system: check the path to the image's URL",
+    ),
+    Phase.FIRMWARE: Wait(
+        300,
+        "the initrd has the firmware of its devices but no root file system: check the path to the"
+        " image's URL",
     ),
     Phase.SWIFT: Wait(
         120,

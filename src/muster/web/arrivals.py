@@ -21,7 +21,7 @@ STAGES = tuple(Phase)
 STEPS: tuple[tuple[str, tuple[Phase, ...]], ...] = (
     ("DHCP", (Phase.DHCP,)),
     ("loader", (Phase.LOADER,)),
-    ("kernel", (Phase.KERNEL, Phase.NETWORK)),
+    ("kernel", (Phase.KERNEL, Phase.NETWORK, Phase.FIRMWARE)),
     ("root", (Phase.SWIFT, Phase.ROOT, Phase.METADATA)),
     ("agent", (Phase.AGENT, Phase.DRIVERS)),
     ("scripts", (Phase.SCRIPTS,)),

@@ -68,7 +68,7 @@ class Ack(Limited):
 class PhaseReport(Limited):
     """What the initrd says before there is an agent (POST to the URL in `muster.report`)."""
 
-    phase: Literal["kernel", "network", "swift", "root", "metadata", "agent", "drivers"]
+    phase: Literal["kernel", "network", "firmware", "swift", "root", "metadata", "agent", "drivers"]
     status: Literal["started", "done", "failed"]
     detail: str = limited(most=2048, default="")
     uptime_s: float = 0.0
