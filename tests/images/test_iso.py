@@ -10,9 +10,10 @@ from tests.images.conftest import Shop
 
 from muster.images import iso
 from muster.images.errors import BuildError
+from muster.images.firmware import ANY
 from muster.images.iso import BadWords, Words, build_iso
 from muster.images.library import Library
-from muster.images.manifest import PARTS, Manifest
+from muster.images.manifest import PARTS, Manifest, describe
 
 SERVER = "http://10.0.0.5:8472"
 FULL = Words(SERVER, "10.0.0.9/24", "10.0.0.1", ("10.0.0.2", "10.0.0.3"), "nomodeset")
@@ -23,6 +24,20 @@ def image(library: Library, shop: Shop) -> Manifest:
     made, files = shop.image()
     library.add(made, files)
     return library.use(made.id)
+
+
+def test_a_medium_has_firmware_for_nics_that_have_no_link_without(
+    library: Library, image: Manifest, tmp_path: Path
+) -> None:
+    extra = tmp_path / "any"
+    extra.write_text("firmware")
+    files = {name: library.blob(entry.sha256) for name, entry in image.files.items()}
+    fuller = replace(image, files=image.files | {ANY: describe(extra)}).sealed()
+    library.add(fuller, files | {ANY: extra})
+    medium = tmp_path / "muster.iso"
+    build_iso(library, fuller, FULL, medium)
+    assert read(medium, "/muster/firmware-any") == "firmware"
+    assert "initrd /muster/initrd /muster/firmware-any newc:" in read(medium, "/grub/grub.cfg")
 
 
 def read(medium: Path, name: str) -> str:

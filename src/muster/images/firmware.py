@@ -41,7 +41,7 @@ Kind = Literal["net", "other"]
 _FIRMWARE = re.compile(rb"\0firmware=([\x21-\x7e]+)")
 _VERSION = re.compile(r"\d+(?:\.\d+){2,}")
 _PCI = re.compile(rb"\0alias=pci:v0000([0-9A-F]{4})d0000([0-9A-F]{4})")
-_LINE = re.compile(r"([a-z0-9_]{1,32}) (net|other) ([0-9a-f]{64})((?: [0-9a-f]{4}:[0-9a-f]{4})+)")
+_LINE = re.compile(r"([a-z0-9-]{1,32}) (net|other) ([0-9a-f]{64})((?: [0-9a-f]{4}:[0-9a-f]{4})+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class _Driver:
 
     @property
     def name(self) -> str:
-        return module_name(self.path)
+        # What nginx serves at large sites has no underscore (boot/nginx.py).
+        return module_name(self.path).replace("_", "-")
 
 
 def build_firmware(

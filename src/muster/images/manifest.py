@@ -26,7 +26,7 @@ PARTS: Final = ("swift", "drivers")
 FILE_NAMES: Final = (
     *NEEDED, *PARTS, *(f"loader/{name}" for names in LOADERS.values() for name in names),
 )  # fmt: skip
-FIRMWARE: Final = re.compile(r"firmware/[a-z0-9_]{1,32}")
+FIRMWARE: Final = re.compile(r"firmware/[a-z0-9-]{1,32}")
 """Side packages (images/firmware.py): their number is that of the drivers that want one."""
 FIRMWARE_LIMIT: Final = 128
 

@@ -75,11 +75,6 @@ def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[st
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/customize.py',
         f'chroot "$1" python3 -I -B /{_WORKSHOP}/swift.py',
         _SIGNED.format(folder=_WORKSHOP, packages=" ".join(SIGNED[recipe.arch])),
-        *(
-            _FIRMWARE.format(folder=_WORKSHOP, packages=" ".join(wanted))
-            for wanted in (recipe.firmware,)
-            if wanted
-        ),
         # Kernel, modules and loaders reach a machine before its root does.
         *(f"tar-out {folder} {shlex.quote(str(target.with_name(name)))}" for folder, name in parts),
         f'rm -rf "$1"/{_WORKSHOP} "$1"/boot/* "$1"/usr/lib/ipxe "$1"/swift "$1"/drivers',
@@ -91,6 +86,7 @@ def _argv(recipe: Recipe, overlay: Path, target: Path, sources: Path) -> list[st
         *(f"--dpkgopt=path-exclude={path}" for path in recipe.excluded),
         *(f"--dpkgopt=path-include={path}" for path in recipe.included),
         f"--include={','.join(recipe.packages)}",
+        *(f"--essential-hook={hook}" for hook in _early(recipe)),
         *(f"--customize-hook={hook}" for hook in hooks),
         *(recipe.suite, str(target), str(sources)),
     ]
@@ -109,6 +105,15 @@ _SIGNED: Final = (
     " for deb in *.deb; do dpkg-deb --fsys-tarfile $deb |"
     " tar -x --transform 's,.*/,,' --wildcards '*64.efi.signed'; rm $deb; done"
 )
+
+
+def _early(recipe: Recipe) -> list[str]:
+    """Before the packages: a mirror that has no firmware is known within a minute."""
+    if not recipe.firmware:
+        return []
+    return [_FIRMWARE.format(folder=_WORKSHOP, packages=" ".join(recipe.firmware))]
+
+
 # `status` says what they are made of, in the format of dpkg's own.
 _FIRMWARE: Final = (
     'mkdir -p "$1"/{folder}/firmware && cd "$1"/{folder}/firmware &&'
