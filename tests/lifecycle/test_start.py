@@ -88,6 +88,7 @@ def test_what_is_fetched_is_heard_of_after_the_hello_and_moves_no_deadline(desk:
     assert report("root", "failed") == 204
     assert desk.get("/boots")[0]["failure"] == "root: told"
     assert report("swift", "done") == 204, "the report may come late: the agent is quick"
+    assert report("firmware", "done") == 204
     assert report("drivers", "done") == 204
     assert desk.get("/boots")[0]["failure"] == "root: told", "what came hides nothing"
     assert report("root", "done") == 204
