@@ -5,11 +5,14 @@ same as what is embedded when it is built.
 """
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.e2e.served import Served
+from tests.e2e.test_ways_to_start import install
+from tests.lab.test_live_bmcs import SECTOR
 
 from muster.boot.snippets import Here, snippet
 from muster.images.library import Library
@@ -47,13 +50,29 @@ def grub_disk(_library: Library, folder: Path) -> Path:
     return disk
 
 
-@pytest.mark.parametrize(
+WAYS = pytest.mark.parametrize(
     ("firmware", "make", "bus"),
     [
         (Firmware.UEFI, usb_disk, MediumBus.USB),
         (Firmware.BIOS, grub_disk, MediumBus.CD),
     ],
 )
+
+
+@contextmanager
+def plain_dhcp(served: Served, folder: Path) -> Iterator[None]:
+    """A DHCP server that says nothing of booting."""
+    words = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=br0"]
+    words += ["--bind-interfaces", "--except-interface=lo", f"--dhcp-leasefile={folder}/leases"]
+    other = served.lab.run_inside([*words, "--dhcp-range=10.99.0.100,10.99.0.200,1h"])
+    try:
+        yield
+    finally:
+        other.terminate()
+        other.wait(30)
+
+
+@WAYS
 def test_an_ipxe_with_its_own_script_needs_no_boot_option_of_dhcp_and_finds_the_right_nic(
     served: Served,
     images: Path,
@@ -64,10 +83,7 @@ def test_an_ipxe_with_its_own_script_needs_no_boot_option_of_dhcp_and_finds_the_
 ) -> None:
     served.kill()
     served.start(dhcp="none")
-    plain = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=br0"]
-    plain += ["--bind-interfaces", "--except-interface=lo", f"--dhcp-leasefile={tmp_path}/leases"]
-    other = served.lab.run_inside([*plain, "--dhcp-range=10.99.0.100,10.99.0.200,1h"])
-    try:
+    with plain_dhcp(served, tmp_path):
         medium = str(make(Library(images), tmp_path))
         served.lab.add(
             Order(
@@ -77,11 +93,34 @@ def test_an_ipxe_with_its_own_script_needs_no_boot_option_of_dhcp_and_finds_the_
         )  # fmt: skip
         served.lab.machine("m1").link(0, up=False)
         (record,) = served.enlist("m1")
-    finally:
-        other.terminate()
-        other.wait(30)
     assert (record["state"], record["firmware"]) == ("New", firmware.kind)
     (boot,) = served.boots(record["id"])
     assert boot["mac"] == served.lab.machine("m1").document()["macs"][1]
     details = [mark["detail"] for mark in boot["timeline"]]
     assert not [detail for detail in details if "TFTP" in detail or "offered" in detail]
+
+
+@WAYS
+def test_a_machine_that_shall_start_its_own_disk_does_not_start_the_medium_again(
+    served: Served,
+    images: Path,
+    tmp_path: Path,
+    firmware: Firmware,
+    make: Callable[[Library, Path], Path],
+    bus: MediumBus,
+) -> None:
+    served.kill()
+    served.start(dhcp="none", enlist="deny")
+    medium = str(make(Library(images), tmp_path))
+    served.lab.add(Order(name="m1", firmware=firmware, medium=medium, medium_bus=bus))
+    machine = served.lab.machine("m1")
+    if firmware is Firmware.BIOS:
+        with machine.disk().open("r+b") as disk:
+            disk.write(SECTOR.ljust(510, b"\0") + b"\x55\xaa")
+    else:
+        install(machine.disk(), Library(images), tmp_path)
+    with plain_dhcp(served, tmp_path):
+        machine.on()
+        machine.wait_for("started from (its|the) disk", limit_s=240)
+    assert {boot["purpose"] for boot in served.api.get("/boots")} == {"refused"}
+    assert len(served.api.get("/boots")) == 1

@@ -88,12 +88,13 @@ async def boot_script(
     serial: Short = "",
     arch: Short = "",
     firmware: Short = "",
+    medium: Short = "",
 ) -> str:
     """What this machine starts now."""
     kind = {"efi": "uefi", "pcbios": "bios"}.get(firmware, "")
     plan = await _plan(request, store, policy, library, now,
                        mac=mac, uuid=uuid, serial=serial, arch=arch, firmware=kind)  # fmt: skip
-    return ipxe.script(plan, policy)
+    return ipxe.script(plan, policy, medium=bool(medium))
 
 
 @get("/grub", media_type=MediaType.TEXT)

@@ -214,6 +214,7 @@ def _ipxe(here: Here) -> str:
     # and closed again. Replaced, so that iPXE is left when the server says: start your own disk.
     return f"""#!ipxe
 # autoexec.ipxe beside ipxe.efi; the initrd of ipxe.lkrn; or embedded (make EMBED=this.ipxe).
+set medium 1
 :again
 set nic:int32 0
 :try
