@@ -98,7 +98,7 @@ dhcp = cyclopts.App(name="dhcp", help="Beside another DHCP server.")
 dhcp.command(
     "muster.server.commands:dhcp_snippet",
     name="snippet",
-    help="Print the lines for Kea, ISC, dnsmasq or Windows.",
+    help="Print the lines for Kea, ISC, dnsmasq, Windows, or for an iPXE of your own.",
 )
 dhcp.command(
     "muster.server.commands:dhcp_kea",

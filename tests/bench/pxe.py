@@ -1,7 +1,8 @@
 """One simulated machine as the wire sees it: DHCP, TFTP, DHCP again as iPXE, HTTP, hello.
 
 Real datagrams and connections, from an address of its own; nothing is run. It repeats and waits as
-PXE firmware (PXE 2.1, 2.2.3: 4, 8, 16, 32 s), iPXE, the initrd and the agent do.
+PXE firmware (PXE 2.1, 2.2.3: 4, 8, 16, 32 s), iPXE, the initrd and the agent do; firmware whose
+netboot failed goes through its boot order again.
 """
 
 import asyncio
@@ -24,6 +25,16 @@ BIOS = b"PXEClient:Arch:00000:UNDI:002001"
 RCVBUFFORCE = 33
 """socket(7), SO_RCVBUFFORCE; Python has no name for it."""
 REPEATS_S = (4.0, 8.0, 16.0, 32.0)
+TFTP_TRIES, TFTP_WAIT_S = 6, 4.0
+"""As EDK2 (UefiPxeBcDxe, PXEBC_MTFTP_RETRIES); then netboot has failed. A TFTP server that was
+
+started anew knows nothing of the transfer, so what was cut always ends so.
+"""
+ROUNDS, ROUND_S = 20, 30.0
+"""Servers begin their boot order again when it has ended: Dell's after 30 s (BootSeqRetry, on by
+
+default since the 14th generation), HPE's 20 times (NetworkBootRetryCount).
+"""
 BUFFER = bytearray(4 * 1024 * 1024)
 
 
@@ -119,7 +130,8 @@ class Tftp(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.size = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.heard = time.monotonic()
+        self.moved = time.monotonic()
+        """When a packet came or was sent for the last time."""
         self._next = 1
         self._transport: asyncio.DatagramTransport | None = None
         self._last = (b"", ("", 0))
@@ -130,13 +142,14 @@ class Tftp(asyncio.DatagramProtocol):
     def say(self, packet: bytes, to: tuple[str, int]) -> None:
         assert self._transport is not None
         self._last = (packet, to)
+        self.moved = time.monotonic()
         self._transport.sendto(packet, to)
 
     def again(self) -> None:
         self.say(*self._last)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.heard = time.monotonic()
+        self.moved = time.monotonic()
         kind, number = struct.unpack_from("!HH", data)
         if kind == 6:
             self.say(b"\0\x04\0\0", addr)
@@ -156,15 +169,22 @@ async def tftp(address: str, server: str, name: str, told: Told) -> int:
     transport, reader = await loop.create_datagram_endpoint(Tftp, local_addr=(address, 0))
     try:
         reader.say(b"\0\x01" + name.encode() + b"\0octet\0blksize\x001468\0", (server, 69))
-        for _ in range(30):
-            await asyncio.wait([reader.done], timeout=2)
+        tries = 1
+        while True:
+            since = reader.moved
+            left = since + TFTP_WAIT_S - time.monotonic()
+            await asyncio.wait([reader.done], timeout=max(left, 0))
             if reader.done.done():
                 reader.done.result()
                 return reader.size
-            if time.monotonic() - reader.heard > 1.9:
-                told.repeat("tftp")
-                reader.again()
-        raise Lost(f"TFTP of {name} does not end")
+            if reader.moved > since:
+                tries = 1
+                continue
+            if tries == TFTP_TRIES:
+                raise Lost(f"TFTP of {name} was cut")
+            tries += 1
+            told.repeat("tftp")
+            reader.again()
     finally:
         transport.close()
 
@@ -253,11 +273,7 @@ class Machine:
 
     async def boot(self, wire: Dhcp, server: str, told: Told) -> None:
         """Power-on to the run that the hello is answered with; raises Lost."""
-        who = fleet.identity(self.number)
-        mac = bytes.fromhex(who.macs[0].replace(":", ""))
-        address, loader = await wire.lease(mac, told, ipxe=False)
-        await tftp(address, server, loader, told)
-        address, script = await wire.lease(mac, told, ipxe=True)
+        address, script = await self._load(wire, server, told)
         for _ in range(60):
             try:
                 await self._start(address, script, told)
@@ -267,6 +283,19 @@ class Machine:
                 told.repeat(f"http: {type(error).__name__}")
                 await asyncio.sleep(3 + 6 * secrets.randbelow(100) / 100)
         raise Lost("the server does not answer")
+
+    async def _load(self, wire: Dhcp, server: str, told: Told) -> tuple[str, str]:
+        """Until iPXE runs: its address, and where its script is."""
+        mac = bytes.fromhex(fleet.identity(self.number).macs[0].replace(":", ""))
+        for _ in range(ROUNDS):
+            try:
+                address, loader = await wire.lease(mac, told, ipxe=False)
+                await tftp(address, server, loader, told)
+                return await wire.lease(mac, told, ipxe=True)
+            except Lost as error:
+                told.repeat(f"boot order, after: {error}")
+                await asyncio.sleep(ROUND_S)
+        raise Lost("the boot order was gone through too often")
 
     async def _start(self, address: str, script: str, told: Told) -> None:
         who = fleet.identity(self.number)

@@ -10,7 +10,7 @@ Every 50th hashes what it fetched. `lost` counts machines that gave up or are no
 `answer_p99_ms` is of every boot answer, those that say "wait" too; `peak_mib` is of server and
 dnsmasq. `cpu_s_per_gib`: user and system time of the server while 64 connections fetch 8 GiB of the
 initrd, then of nginx's with its snippet on the same files and cable. --restart: the server is
-killed in the storm's middle.
+killed in the storm's middle; who is then in TFTP gives up and goes through its boot order again.
 """
 
 import argparse

@@ -77,7 +77,7 @@ def test_the_first_script_asks_again_with_who_it_is(desk: Desk) -> None:
         == f"""#!ipxe
 :again
 chain --replace {URL}/boot/ipxe?uuid=${{uuid}}&mac=${{netX/mac}}&serial=${{serial:uristring}}\
-&arch=${{buildarch}}&firmware=${{platform}}&busid=${{netX/busid:hexraw}} || goto failed
+&arch=${{buildarch}}&firmware=${{platform}}&busid=${{netX/busid:hexraw}}&medium=${{medium}} || goto failed
 :failed
 echo muster: no answer from {URL}: asking again in {pause} s
 sleep {pause}
@@ -90,6 +90,16 @@ def test_an_unknown_machine_starts_the_ephemeral_os_to_enlist(
     ask: Callable[..., str], library: Library
 ) -> None:
     assert ask() == ephemeral(library, "enlist", UNKNOWN)
+
+
+def test_an_ipxe_from_a_medium_starts_no_disk_which_may_be_that_medium(
+    desk: Desk, ask: Callable[..., str]
+) -> None:
+    name = desk.enlist()["machine"]
+    desk.ask("POST", f"/machines/{name}/deny", json={"reason": "not ours"})
+    told = "#!ipxe\necho muster: boot BOOT: refused: not ours\nexit 1\n"
+    assert ask(medium="1") == told
+    assert ask(medium="") == on_disk("refused", "not ours")
 
 
 def test_a_new_machine_that_was_surveyed_starts_its_disk(

@@ -32,6 +32,8 @@ class Served:
         self.folder = folder
         self.images = images
         self.flags: dict[str, str] = {}
+        self.within: list[str] = []
+        """The words that start the server elsewhere than on the lab's bridge (nsenter ...)."""
         self.listener: socket.socket = open_listener("127.0.0.1:0")
         self.process: subprocess.Popen[bytes] | None = None
         self._key = ""
@@ -45,8 +47,8 @@ class Served:
         """Start the server, with other settings if wanted, and sign in the first time."""
         self.flags = flags or self.flags
         (self.folder / "password").write_text(PASSWORD)
-        given = {"dhcp": "own"} | self.flags
-        command = [sys.executable, "-m", "muster", "serve", "--interface", "br0"]
+        given = {"interface": "br0", "dhcp": "own"} | self.flags
+        command = [*self.within, sys.executable, "-m", "muster", "serve"]
         command += ["--data", str(self.folder / "data"), "--images", str(self.images)]
         command += [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
         environment = os.environ | {"MUSTER_FIRST_PASSWORD_FILE": str(self.folder / "password")}

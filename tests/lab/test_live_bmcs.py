@@ -21,6 +21,7 @@ IPXE = r"iPXE .* -- Open Source Network Boot Firmware"
 # writes through a buffer, is still at its own last words then.
 CODE = bytes.fromhex("31c08ed8be157cac08c07406baf803eeebf5f4ebfd")
 SECTOR = CODE + b"\r\n" * 8 + b"started from the disk\r\n\0"
+CD_SECTOR = SECTOR.replace(b"disk", b"CD")
 
 SUSHY = """
 import sushy, sushy.auth, sys, time, urllib3
@@ -38,6 +39,11 @@ else:
 if verb == "pxe":
     once = sushy.BootSourceOverrideEnabled.ONCE
     system.set_system_boot_options(sushy.BootSource.PXE, enabled=once)
+elif verb.startswith("http"):
+    drives = system.virtual_media.get_members()
+    next(drive for drive in drives if drive.identity == "Cd").insert_media(verb)
+    once = sushy.BootSourceOverrideEnabled.ONCE
+    system.set_system_boot_options(sushy.BootSource.CD, enabled=once)
 elif verb != "status":
     system.reset_system(sushy.ResetType[verb])
 print(system.power_state.value.lower())
@@ -95,6 +101,29 @@ def test_a_bmc_switches_its_machine_and_boots_it_once_from_the_network(lab: Lab,
     ask(lab, machine, "on")
     machine.wait_for(IPXE, limit_s=60)
     assert "started from the disk" not in machine.serial_text().rpartition("power on 2")[2]
+    ask(lab, machine, "reset")
+    machine.wait_for("started from the disk", limit_s=60)
+
+
+def test_a_bmc_starts_its_machine_once_from_its_virtual_drive(lab: Lab, tmp_path: Path) -> None:
+    machine = machine_with(lab, Bmc.REDFISH)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "boot.bin").write_bytes(CD_SECTOR.ljust(2048, b"\0"))
+    making = ["xorriso", "-as", "mkisofs", "-quiet", "-no-emul-boot", "-boot-load-size", "4"]
+    making += ["-b", "boot.bin", "-o", str(tmp_path / "cd.iso"), str(tree)]
+    subprocess.run(making, check=True)
+    serving = [sys.executable, "-m", "http.server", "--bind", "10.99.0.1", "8000"]
+    web = lab.run_inside(serving, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        # To ask a BMC takes longer than a web server's start.
+        assert ask(lab, machine, "status") == "off"
+        ask(lab, machine, "http://10.99.0.1:8000/cd.iso")
+    finally:
+        web.terminate()
+        web.wait(30)
+    ask(lab, machine, "on")
+    machine.wait_for("started from the CD", limit_s=60)
     ask(lab, machine, "reset")
     machine.wait_for("started from the disk", limit_s=60)
 

@@ -47,6 +47,11 @@ def test_a_machine_may_have_no_uuid_or_a_dummy_one(body: bytes, uuid: str | None
     assert build("lab", parse_order(body)).uuid == uuid
 
 
+def test_the_drive_of_a_bmc_is_for_one_start_and_no_machine_s_first_choice() -> None:
+    with pytest.raises(BadOrder, match="boot: cd: a medium goes before all else"):
+        build("lab", parse_order(b'{"name": "m1", "boot": "cd"}'))
+
+
 def test_the_derived_uuid_stands_when_the_order_says_nothing() -> None:
     assert build("lab", parse_order(b'{"name": "m1"}')).uuid is not None
 

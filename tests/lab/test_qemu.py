@@ -226,12 +226,12 @@ def test_memory_modules_are_what_a_collector_reads(
 
 
 def test_a_start_from_elsewhere_never_gives_two_devices_one_place() -> None:
-    for boot in Boot:
+    for boot in (Boot.PXE, Boot.DISK):
         order = Order(name="m1", boot=boot, nics=(NicOrder(),) * 2, disks=(DiskOrder(),) * 2)
         machine = build("lab", order)
         usual = board.boot_order(machine)
         assert sorted(usual, key=usual.__getitem__)[0] == ("nic0" if boot is Boot.PXE else "disk0")
-        for first in Boot:
+        for first in (Boot.PXE, Boot.DISK):
             once = board.boot_order(machine, first)
             names = sorted(once, key=once.__getitem__)
             assert names[:2] == (["nic0", "nic1"] if first is Boot.PXE else ["disk0", "disk1"])

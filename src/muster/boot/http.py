@@ -89,13 +89,14 @@ async def boot_script(
     arch: Short = "",
     firmware: Short = "",
     busid: Short = "",
+    medium: Short = "",
 ) -> str:
     """What this machine starts now."""
     kind = {"efi": "uefi", "pcbios": "bios"}.get(firmware, "")
     plan = await _plan(request, store, policy, library, now,
                        mac=mac, uuid=uuid, serial=serial, arch=arch, firmware=kind,
                        busid=busid)  # fmt: skip
-    return ipxe.script(plan, policy)
+    return ipxe.script(plan, policy, medium=bool(medium))
 
 
 @get("/grub", media_type=MediaType.TEXT)

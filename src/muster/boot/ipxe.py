@@ -17,6 +17,10 @@ sanboot --no-describe --drive 0x80 || exit
 sanboot --no-describe --drive 0 || exit 1
 """
 
+# From a medium, the first disk may be that very medium, and iPXE would start again for ever (seen
+# with a USB disk on OVMF): the firmware goes on to its next entry.
+_NEXT_ENTRY = "exit 1\n"
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:;'()/_-]+")
 
 
@@ -33,10 +37,11 @@ def start(policy: Policy, *, pause_s: int = 3) -> str:
     """The first script, the same for everybody: iPXE fills in who it is and asks again.
 
     A DHCP boot file name is not expanded by iPXE, a script is; ${netX} is the NIC that was used.
+    ${medium} is set by the script that an iPXE brings along (snippets.py), else empty.
     """
     query = (
         "uuid=${uuid}&mac=${netX/mac}&serial=${serial:uristring}"
-        "&arch=${buildarch}&firmware=${platform}&busid=${netX/busid:hexraw}"
+        "&arch=${buildarch}&firmware=${platform}&busid=${netX/busid:hexraw}&medium=${medium}"
     )
     return f"""#!ipxe
 :again
@@ -48,8 +53,8 @@ goto again
 """
 
 
-def script(plan: BootPlan, policy: Policy) -> str:
-    """The answer for one machine."""
+def script(plan: BootPlan, policy: Policy, *, medium: bool = False) -> str:
+    """The answer for one machine; `medium`: its iPXE came from one."""
     if plan.wait_s:
         wait_s = math.ceil(plan.wait_s)
         return f"""#!ipxe
@@ -60,7 +65,7 @@ chain --replace {policy.url}/boot/start.ipxe
     image = plan.image
     told = f"echo muster: boot {plan.boot}: {plan.purpose}: {_UNSAFE.sub(' ', plan.reason)[:300]}"
     if image is None:
-        return f"#!ipxe\n{told}\n{_LOCAL_DISK}"
+        return f"#!ipxe\n{told}\n{_NEXT_ENTRY if medium else _LOCAL_DISK}"
     files = policy.files_url or policy.url
     kernel = f"{files}{path(image, 'kernel', plan.boot)}"
     named = {name.replace("/", "-"): name for name in ("initrd", *plan.with_firmware)}

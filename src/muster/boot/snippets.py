@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lines that make somebody else's DHCP server send machines here: Kea, ISC, dnsmasq, Windows.
+"""The lines that make somebody else's DHCP server send machines here: Kea, ISC, dnsmasq, Windows;
+
+and for where none of these may be changed, the script of an iPXE that brings its own.
 
 All say the same: by option 93 which loader, to iPXE the address of the script, and that it need not
 wait for a proxyDHCP offer (option 175.176, ipxe.org/cfg/no-pxedhcp). Which machine does what is
@@ -15,7 +17,7 @@ from muster.boot import dhcp
 from muster.boot.arch import CLIENTS, Client, UefiLoader
 from muster.boot.discover import Asking, Offer
 
-Kind = Literal["kea", "isc", "dnsmasq", "windows"]
+Kind = Literal["kea", "isc", "dnsmasq", "windows", "ipxe"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def expectations(here: Here, *, arches: Collection[str] = ("amd64", "arm64")) ->
 
 
 def snippet(kind: Kind, here: Here) -> str:
-    """The lines for one kind of DHCP server, with a comment that says where they go."""
+    """The lines for one kind of DHCP server, or of iPXE, with a comment that says where they go."""
     return _WRITERS[kind](here)
 
 
@@ -207,6 +209,26 @@ def _windows_client(client: Client, here: Here, order: int) -> list[str]:
     ]
 
 
+def _ipxe(here: Here) -> str:
+    # The first NIC that gets an address may be on a network that does not lead here: each is tried
+    # and closed again. Replaced, so that iPXE is left when the server says: start your own disk.
+    return f"""#!ipxe
+# autoexec.ipxe beside ipxe.efi; the initrd of ipxe.lkrn; or embedded (make EMBED=this.ipxe).
+set medium 1
+:again
+set nic:int32 0
+:try
+isset ${{net${{nic}}/mac}} || goto wait
+dhcp net${{nic}} && chain --replace {here.script} || ifclose net${{nic}}
+inc nic
+goto try
+:wait
+echo muster: no answer from {here.url} by any NIC: asking again in 3 s
+sleep 3
+goto again
+"""
+
+
 def vendor_class(client: Client) -> str:
     """What option 60 of this kind of client begins with (PXE 2.1, 2.2.2; UEFI 2.10, 24.7.2)."""
     return f"{'HTTPClient' if client.by_http else 'PXEClient'}:Arch:{client.number:05d}"
@@ -221,5 +243,6 @@ _WRITERS: dict[Kind, Callable[[Here], str]] = {
     "isc": _isc,
     "dnsmasq": _dnsmasq,
     "windows": _windows,
+    "ipxe": _ipxe,
 }
 KINDS: tuple[Kind, ...] = get_args(Kind)

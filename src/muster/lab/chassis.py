@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from muster.lab import board, qemu
 from muster.lab.bmc import Bmc
 from muster.lab.children import Child
@@ -44,6 +46,7 @@ class Chassis:
         self._reason = "never switched on"
         self._since = _now()
         self._next_boot: Boot | None = None
+        self._inserted = ""
         self._overridden = False
         self._pressed: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -75,6 +78,7 @@ class Chassis:
             "folder": str(self.folder),
             "bmc": self.bmc.document() if self.bmc else None,
             "next_boot": self._next_boot,
+            "inserted": self._inserted,
             "since": self._since,
             "reason": self._reason,
             "status": self.status,
@@ -97,6 +101,10 @@ class Chassis:
         async with self._turn:
             if self._qmp is None:
                 raise Conflict(f"{self.machine.name} is off, so it cannot be reset: use on")
+            if self._next_boot is Boot.CD:
+                await self._switch_off()
+                await self._switch_on()
+                return
             if (first := self._take_next_boot()) is not None:
                 await self._boot_from(first)
                 self._overridden = True
@@ -123,6 +131,13 @@ class Chassis:
         """What the next start boots from, that one only."""
         self._next_boot = device
 
+    def insert(self, medium: str) -> None:
+        """What is in the BMC's virtual drive: an image's path, or "".
+
+        Plugged in for a start from `cd` alone, so that no other start and no inventory sees it.
+        """
+        self._inserted = medium
+
     async def set_link(self, index: int, *, up: bool) -> None:
         """Plug or pull the cable of one NIC; it stays so over power cycles."""
         async with self._turn:
@@ -148,7 +163,11 @@ class Chassis:
         if self._child is not None:
             return
         self._power_ons += 1
-        first = self._take_next_boot()
+        first, machine = self._take_next_boot(), self.machine
+        if first is Boot.CD:
+            first = None
+            if self._inserted:
+                machine = msgspec.structs.replace(machine, medium=self._inserted)
         self._head_line()
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as handed:
@@ -156,7 +175,7 @@ class Chassis:
             tpm_fd = self._start_tpm(handed) if self.machine.tpm else None
             child = Child(
                 qemu.argv(
-                    self.machine,
+                    machine,
                     lab=self._lab,
                     taps=self.taps,
                     accel=self._accel,
@@ -184,6 +203,8 @@ class Chassis:
         if first is not None:
             # Not waited for: on a loaded host QEMU takes 10 s and more to answer while it starts.
             self.press(self._boot_from(None))
+        if machine is not self.machine:
+            self.press(self._place("medium0", -1))
         for index, up in enumerate(self._links):
             if not up:
                 await self._apply_link(index)
@@ -240,9 +261,12 @@ class Chassis:
 
     async def _boot_from(self, first: Boot | None) -> None:
         """QEMU hands the order to the firmware at power on and at a reset, not in between."""
-        if self._qmp is None:
-            return
         for device, place in board.boot_order(self.machine, first).items():
+            await self._place(device, place)
+
+    async def _place(self, device: str, place: int) -> None:
+        """-1: the firmware does not try it."""
+        if self._qmp is not None:
             path = f"/machine/peripheral/{device}"
             await self._qmp.command("qom-set", path=path, property="bootindex", value=place)
 

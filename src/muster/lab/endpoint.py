@@ -41,6 +41,7 @@ def application(rack: Rack) -> web.Application:
             web.post("/machines/{name}/{verb}", door.power),
             web.post("/machines/{name}/press/{verb}", door.press),
             web.post("/machines/{name}/boot/{device}", door.boot),
+            web.put("/machines/{name}/medium", door.medium),
             web.post("/machines/{name}/nic/{index}/{state}", door.cable),
             web.post("/network/{state}", door.network),
             web.get("/server", door.server),
@@ -95,6 +96,12 @@ class _Door:
         chassis = self._rack.chassis(request.match_info["name"])
         device = _one_of(request, "device", *Boot, "none")
         chassis.set_boot(None if device == "none" else Boot(device))
+        return web.json_response(chassis.document())
+
+    async def medium(self, request: web.Request) -> web.Response:
+        """What lies in the virtual drive of its BMC: `file`, or nothing."""
+        chassis = self._rack.chassis(request.match_info["name"])
+        chassis.insert(request.query.get("file", ""))
         return web.json_response(chassis.document())
 
     async def cable(self, request: web.Request) -> web.Response:

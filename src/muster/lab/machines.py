@@ -87,10 +87,11 @@ class MediumBus(StrEnum):
 
 
 class Boot(StrEnum):
-    """What the firmware tries first."""
+    """What the firmware tries first; `cd`, the BMC's virtual drive, for one start only."""
 
     PXE = "pxe"
     DISK = "disk"
+    CD = "cd"
 
 
 # The board's own AHCI controller has so many ports.
@@ -195,6 +196,8 @@ def derived_mac(lab: str, machine: str, index: int) -> str:
 def build(lab: str, order: Order) -> Machine:
     """Raises BadOrder for what no board can have."""
     _refuse_unequal_shares(order)
+    if order.boot is Boot.CD:
+        raise BadOrder("boot: cd: a medium goes before all else as it is: say pxe or disk")
     if order.arch is Arch.ARM64:
         _refuse_what_arm_lacks(order)
     own = derived_uuid(lab, order.name)

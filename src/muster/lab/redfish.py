@@ -7,10 +7,12 @@ a self-signed certificate, as BMCs come with. Imported by nothing: it is a proce
 
 import json
 import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import bcrypt
 from cryptography import x509
@@ -31,7 +33,7 @@ _VERBS = {
     "ForceRestart": "reset",
     "GracefulRestart": "reset",
 }
-_DEVICES = {"Pxe": "pxe", "Hdd": "disk", "None": "none"}
+_DEVICES = {"Pxe": "pxe", "Hdd": "disk", "Cd": "cd", "None": "none"}
 
 
 class System(AbstractSystemsDriver):  # type: ignore[misc]
@@ -90,6 +92,18 @@ class System(AbstractSystemsDriver):  # type: ignore[misc]
             raise refusals.BadRequest(f"cannot boot from {boot_source}")
         self._ask(identity, "POST", f"/boot/{_DEVICES[boot_source]}")
 
+    def set_boot_image(
+        self,
+        identity: str,
+        device: str,
+        boot_image: str | None = None,
+        write_protected: bool = True,  # noqa: FBT001, FBT002 - the emulator's own signature
+    ) -> None:
+        """Called with the file that the emulator fetched, and without one to eject."""
+        if device != "Cd" or not write_protected:
+            raise refusals.NotSupportedError(f"{device}: only a CD, write-protected")
+        self._ask(identity, "PUT", f"/medium?{urlencode({'file': boot_image or ''})}")
+
     def get_boot_mode(self, identity: str) -> str:
         """The firmware that the machine was ordered with."""
         self.uuid(identity)
@@ -147,6 +161,8 @@ def main(file: Path) -> int:
     if not pem.exists():
         certificate(config["address"], pem)
     password = Path(config["password_file"]).read_text().strip()
+    # Images that it fetches go when the machine goes.
+    tempfile.tempdir = str(folder)
     digest = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
     people.write_text(f"{config['user']}:{digest}\n")
     emulator.fakedriver.FakeDriver = System

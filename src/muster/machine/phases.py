@@ -54,7 +54,8 @@ AFTER: dict[Phase, Wait] = {
     Phase.DHCP: Wait(
         120,
         "the machine got an address but did not fetch the boot loader: check that TFTP (UDP 69) is"
-        " not filtered and that no other DHCP server names another boot file",
+        " not filtered and that no other DHCP server names another boot file; if this server was"
+        " restarted meanwhile, switch the machine off and on: firmware gives up TFTP that was cut",
     ),
     Phase.LOADER: Wait(
         120,

@@ -115,12 +115,13 @@ def doctor(*, flags: Flags | None = None) -> int:
 
 
 def dhcp_snippet(kind: Kind, /, *, flags: Flags | None = None) -> int:
-    """Print the lines that make another DHCP server send machines here.
+    """Print the lines that make another DHCP server, or an iPXE of your own, send machines here.
 
     Parameters
     ----------
     kind
-        What the lines are for: Kea, ISC's dhcpd, dnsmasq, or Windows (PowerShell).
+        What the lines are for: Kea, ISC's dhcpd, dnsmasq, Windows (PowerShell), or the script that
+        an iPXE brings along (docs/dhcp.md).
     """
     resolved = _resolve(flags)
     if resolved is None:
