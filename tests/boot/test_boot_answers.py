@@ -77,7 +77,8 @@ def test_the_first_script_asks_again_with_who_it_is(desk: Desk) -> None:
         == f"""#!ipxe
 :again
 chain --replace {URL}/boot/ipxe?uuid=${{uuid}}&mac=${{netX/mac}}&serial=${{serial:uristring}}\
-&arch=${{buildarch}}&firmware=${{platform}}&busid=${{netX/busid:hexraw}}&medium=${{medium}} || goto failed
+&arch=${{buildarch}}&firmware=${{platform}}&busid=${{netX/busid:hexraw}}\
+&medium=${{medium}} || goto failed
 :failed
 echo muster: no answer from {URL}: asking again in {pause} s
 sleep {pause}
