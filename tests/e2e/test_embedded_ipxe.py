@@ -21,7 +21,6 @@ from muster.lab.machines import Firmware, MediumBus, NicOrder, Order
 pytestmark = [pytest.mark.e2e, pytest.mark.matrix]
 
 SCRIPT = snippet("ipxe", Here(tftp="10.99.0.1", url="http://10.99.0.1:8472"))
-LKRN = [Path(f"{folder}/ipxe.lkrn") for folder in ("/usr/lib/ipxe", "/boot")]
 
 
 def usb_disk(library: Library, folder: Path) -> Path:
@@ -36,12 +35,20 @@ def usb_disk(library: Library, folder: Path) -> Path:
     return disk
 
 
+def _lkrn(folder: Path) -> Path:
+    """Out of Debian's package, which when it is installed adds itself to the host's boot menu."""
+    subprocess.run(["apt-get", "download", "-q", "ipxe"], cwd=folder, check=True)
+    (package,) = folder.glob("ipxe_*.deb")
+    subprocess.run(["dpkg-deb", "-x", package, folder / "ipxe"], check=True)
+    (found,) = (path for path in folder.glob("ipxe/**/ipxe.lkrn") if not path.is_symlink())
+    return found
+
+
 def grub_disk(_library: Library, folder: Path) -> Path:
     """A GRUB that starts iPXE as a kernel, and gives it its script."""
     tree, disk = folder / "tree", folder / "grub.iso"
     (tree / "boot/grub").mkdir(parents=True)
-    lkrn = next(path for path in LKRN if path.exists())
-    (tree / "ipxe.lkrn").write_bytes(lkrn.read_bytes())
+    (tree / "ipxe.lkrn").write_bytes(_lkrn(folder).read_bytes())
     (tree / "autoexec.ipxe").write_text(SCRIPT)
     config = "set timeout=0\nlinux16 /ipxe.lkrn\ninitrd16 /autoexec.ipxe\nboot\n"
     (tree / "boot/grub/grub.cfg").write_text(config)
