@@ -55,10 +55,11 @@ unit: setup
 e2e: image ## Only the journeys with virtual machines
 	MUSTER_TEST_REQUIRE=image,lab,lxd $(BIN)/pytest -q -m "e2e and not matrix"
 
-test-boot: image ## Every firmware path, swift and cloud-init; media, relay, stock images
-	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q tests/e2e/test_ways_to_start.py \
-		tests/e2e/test_medium.py tests/e2e/test_stock_image.py tests/e2e/test_embedded_ipxe.py \
-		tests/e2e/test_remote_rack.py
+test-boot: image ## Every firmware path, swift and cloud-init; media, relay, stock images, firmware
+	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q -n 2 --dist loadfile \
+		tests/e2e/test_ways_to_start.py tests/e2e/test_medium.py \
+		tests/e2e/test_stock_image.py tests/e2e/test_embedded_ipxe.py \
+		tests/e2e/test_remote_rack.py tests/e2e/test_side_packages.py
 
 test-arm64: image image-arm64 ## arm64 machines by UEFI PXE and HTTP, emulated
 	MUSTER_TEST_REQUIRE=image,lab $(BIN)/pytest -q tests/e2e/test_arm64.py

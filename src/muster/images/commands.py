@@ -18,6 +18,7 @@ from rich.table import Table
 from muster.images import importing, streams
 from muster.images.build import build
 from muster.images.errors import ImageError
+from muster.images.firmware import PREFIX as SIDE_PACKAGES
 from muster.images.iso import Words, build_iso
 from muster.images.library import Library
 from muster.images.manifest import Manifest
@@ -97,7 +98,7 @@ def build_image(
     recipe = recipe_for(suite, arch=arch, firmware=firmware)
     with _progress(console, "starting") as progress:
         image = build(Library(images), recipe, progress=progress, refresh=refresh)
-    console.print(_files_table(image))
+    console.print(_files_table(image, folded=True))
     console.print(f"in use: image [bold]{image.id[:12]}[/] ({image.suite}, {image.kernel_version})")
 
 
@@ -278,7 +279,9 @@ def _from_here(
 
 
 def mebibytes(size: int) -> str:
-    """Return a size in bytes as MiB with one decimal."""
+    """A size in bytes as MiB with one decimal, below half a MiB as whole KiB, rounded up."""
+    if size < 1 << 19:
+        return f"{-(-size // 1024)} KiB"
     return f"{size / 1048576:.1f} MiB"
 
 
@@ -288,8 +291,17 @@ def _chosen(shelf: Library, image: str | None) -> Manifest:
     return shelf.in_use()
 
 
-def _files_table(image: Manifest) -> Table:
+def _files_table(image: Manifest, *, folded: bool = False) -> Table:
+    """Each file, or with `folded` one line for all of the firmware's side packages."""
     table = Table("file", "size", "sha256")
+    packages = [entry.size for name, entry in image.files.items() if _is_package(name)]
     for name, entry in image.files.items():
-        table.add_row(name, mebibytes(entry.size), entry.sha256[:16])
+        if not (folded and _is_package(name)):
+            table.add_row(name, mebibytes(entry.size), entry.sha256[:16])
+    if folded and packages:
+        table.add_row(f"firmware/* ({len(packages)} files)", mebibytes(sum(packages)), "")
     return table
+
+
+def _is_package(name: str) -> bool:
+    return name.startswith(SIDE_PACKAGES)
