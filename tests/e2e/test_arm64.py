@@ -11,16 +11,27 @@ from muster.lab.machines import Arch, Firmware, Order
 
 pytestmark = [pytest.mark.e2e, pytest.mark.matrix]
 
-SLOW = 900.0
+SLOW = 600.0
 """Seconds: a CPU of another architecture is emulated word by word, its firmware too."""
 
 
-@pytest.mark.parametrize("firmware", [Firmware.UEFI, Firmware.UEFI_HTTP])
-def test_an_arm64_machine_becomes_new(served: Served, images: Path, firmware: Firmware) -> None:
+@pytest.mark.parametrize(
+    ("firmware", "start"),
+    [
+        (Firmware.UEFI, "swift"),
+        (Firmware.UEFI_HTTP, "swift"),
+        (Firmware.UEFI_HTTP, "cloud-init"),
+    ],
+)
+def test_an_arm64_machine_becomes_new(
+    served: Served, images: Path, firmware: Firmware, start: str
+) -> None:
     if Library(images).current("arm64") is None:
         if "image" in os.environ.get("MUSTER_TEST_REQUIRE", ""):
             pytest.fail("no arm64 image: run 'make image-arm64'")
         pytest.skip("no arm64 image: run 'make image-arm64'")
+    served.kill()
+    served.start(start=start)
     served.lab.add(Order(name="m1", arch=Arch.ARM64, firmware=firmware))
     machine = served.lab.machine("m1")
     machine.on()
@@ -36,6 +47,8 @@ def test_an_arm64_machine_becomes_new(served: Served, images: Path, firmware: Fi
     assert any("UEFI arm64" in detail for detail in details), served.timelines()
     by_tftp = [detail for detail in details if "by TFTP" in detail]
     assert bool(by_tftp) == (firmware is Firmware.UEFI), served.timelines()
+    reached = {mark["phase"] for mark in boot["timeline"] if mark["status"] == "done"}
+    assert ("metadata" in reached) == (start == "cloud-init"), served.timelines()
     assert not boot["failure"]
     document = served.api.get(f"/machines/{record['id']}/resources")["resources"]
     (socket,) = document["cpu"]["sockets"]
