@@ -24,18 +24,11 @@ SECTOR = CODE + b"\r\n" * 8 + b"started from the disk\r\n\0"
 CD_SECTOR = SECTOR.replace(b"disk", b"CD")
 
 SUSHY = """
-import sushy, sushy.auth, sys, time, urllib3
+import sushy, sushy.auth, sys, urllib3
 urllib3.disable_warnings()
 address, password, verb = sys.argv[1:]
-for _ in range(100):
-    try:
-        auth = sushy.auth.BasicAuth("admin", password)
-        system = sushy.Sushy(f"https://{address}", auth=auth, verify=False).get_system()
-        break
-    except Exception as error:
-        time.sleep(0.2)
-else:
-    raise error
+auth = sushy.auth.BasicAuth("admin", password)
+system = sushy.Sushy(f"https://{address}", auth=auth, verify=False).get_system()
 if verb == "pxe":
     once = sushy.BootSourceOverrideEnabled.ONCE
     system.set_system_boot_options(sushy.BootSource.PXE, enabled=once)

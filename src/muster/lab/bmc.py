@@ -6,6 +6,7 @@ are one BMC. Redfish is sushy-emulator over HTTPS with Basic authentication. Bot
 machine through the supervisor's HTTP door.
 """
 
+import asyncio
 import importlib.util
 import json
 import os
@@ -19,11 +20,14 @@ from typing import Any
 
 from muster.lab import hands
 from muster.lab.errors import CannotStart
+from muster.lab.folder import last_words
 from muster.lab.keeper import Keeper
 from muster.lab.machines import Bmc as Kind
 from muster.lab.machines import Machine, derived_uuid
 
 USER = "admin"
+READY_S = 30.0
+HTTPS = 443
 _FIRST_KCS_PORT = 9100
 # ipmi_sim's own programs run with this: no site, no environment of the caller's.
 _PYTHON = [sys.executable, "-I", "-S"]
@@ -77,6 +81,22 @@ class Bmc:
         if lacking := missing({self.machine.bmc}):
             raise CannotStart(f"the BMC of {self.machine.name} needs: {', '.join(lacking)}")
         await self._keeper.start()
+
+    async def ready(self) -> None:
+        """Return once it takes connections: sushy-emulator needs a second for that.
+
+        IPMI's clients ask again by themselves. Raises CannotStart with its log's end.
+        """
+        if self.machine.bmc is not Kind.REDFISH:
+            return
+        try:
+            async with asyncio.timeout(READY_S):
+                while not await _listens(self.address, HTTPS):
+                    await asyncio.sleep(0.05)
+        except TimeoutError as error:
+            said = last_words(self.folder / "bmc.log")
+            message = f"the BMC of {self.machine.name} did not answer within {READY_S:.0f} s"
+            raise CannotStart(f"{message}:\n{said}") from error
 
     async def stop(self) -> None:
         await self._keeper.stop()
@@ -142,6 +162,15 @@ class Bmc:
         }
         _write(self.folder / "redfish.json", json.dumps(config))
         return [sys.executable, "-m", "muster.lab.redfish", str(self.folder / "redfish.json")]
+
+
+async def _listens(address: str, port: int) -> bool:
+    try:
+        _reader, writer = await asyncio.open_connection(address, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _write(file: Path, text: str) -> None:

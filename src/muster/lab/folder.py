@@ -114,3 +114,9 @@ def remove(folder: Path) -> list[str]:
             if folder.parent.name == "muster-lab":
                 folder.parent.rmdir()
     return foreign
+
+
+def last_words(log: Path, lines: int = 15) -> str:
+    """The end of a log, for an error message."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return "\n".join(text.splitlines()[-lines:]) or f"{log} is empty"

@@ -130,14 +130,8 @@ def _await_ready(pipe: Any, folder: Path) -> None:
     answer: dict[str, Any] = json.loads(line) if line else {}
     if answer.get("ready"):
         return
-    words = answer.get("error") or last_words(folder / "supervisor.log")
+    words = answer.get("error") or state.last_words(folder / "supervisor.log")
     raise CannotStart(f"the lab did not start: {words}")
-
-
-def last_words(log: Path, lines: int = 15) -> str:
-    """The end of a log, for an error message."""
-    text = log.read_text(errors="replace") if log.exists() else ""
-    return "\n".join(text.splitlines()[-lines:]) or f"{log} is empty"
 
 
 def stop(folder: Path) -> list[str]:

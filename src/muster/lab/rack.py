@@ -80,7 +80,17 @@ class Rack:
         )
         self._chassis[machine.name] = chassis
         self.write()
+        if chassis.bmc:
+            await self._await_bmc(chassis.bmc)
         return chassis
+
+    async def _await_bmc(self, bmc: Bmc) -> None:
+        """The machine has its name by now, so that nobody takes it meanwhile."""
+        try:
+            await bmc.ready()
+        except LabError:
+            await self.remove(bmc.machine.name)
+            raise
 
     async def _start_bmc(self, machine: Machine, folder: Path) -> Bmc | None:
         if machine.bmc not in (BmcKind.IPMI, BmcKind.REDFISH):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from muster.lab.client import Lab
 from muster.lab.errors import CannotStart
-from muster.lab.launch import last_words
+from muster.lab.folder import last_words
 
 LIMIT_S = 120.0
 # The lab holds the listening socket, so a request waits in its queue until a server takes it.

@@ -57,8 +57,7 @@ async def supervise(plan: Plan) -> None:
     # The accelerator probe above waits for its own child, so orphans are reaped from here on.
     loop.add_signal_handler(signal.SIGCHLD, reap_orphans)
     router = network.start_router(folder / "router.log")
-    for machine in plan.machines:
-        await rack.add(machine)
+    await asyncio.gather(*(rack.add(machine) for machine in plan.machines))
     if plan.server is not None:
         await rack.start_server(plan.server, plan.server_env, listen_fd=plan.listen_fd)
     runner = web.AppRunner(endpoint.application(rack), access_log=None)
