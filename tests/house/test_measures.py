@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,12 @@ def test_no_room_has_a_name_that_says_nothing() -> None:
 def test_every_room_is_in_the_plan_of_the_house() -> None:
     plan = (HOUSE / "ARCHITECTURE.md").read_text()
     assert [room for room in ROOMS if not re.search(rf"\b{room}\b", plan)] == []
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest imports them by it: the second is an error that a run of one folder does not show."""
+    counts = Counter(file.name for file in FILES if file.name.startswith("test_"))
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def test_every_test_is_named_by_a_sentence() -> None:
