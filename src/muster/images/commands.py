@@ -162,7 +162,7 @@ def list_images(*, images: Images = IMAGES) -> None:
     table = Table("", "image", "suite", "arch", "kernel", "squashfs", "from")
     for image in shelf.all():
         mark = "*" if image.id in in_use else ""
-        size = mebibytes(image.files["squashfs"].size)
+        size = _short(image.files["squashfs"].size)
         origin = image.origin or f"built here, {len(image.packages)} packages"
         words = (image.id[:12], image.suite, image.arch, image.kernel_version, size, origin)
         table.add_row(mark, *words)
@@ -229,7 +229,7 @@ def iso(
     words = Words(server, address or ("" if server else "ask"), gateway, dns, kernel_options)
     found = _chosen(Library(images), image)
     build_iso(Library(images), found, words, file)
-    size = mebibytes(file.stat().st_size)
+    size = _short(file.stat().st_size)
     Console().print(f"{file}: image {found.id[:12]}, {size}", markup=False, soft_wrap=True)
 
 
@@ -278,8 +278,8 @@ def _from_here(
     )
 
 
-def mebibytes(size: int) -> str:
-    """A size in bytes as MiB with one decimal, below half a MiB as whole KiB, rounded up."""
+def _short(size: int) -> str:
+    """A size in bytes: MiB with one decimal, below half a MiB whole KiB, rounded up."""
     if size < 1 << 19:
         return f"{-(-size // 1024)} KiB"
     return f"{size / 1048576:.1f} MiB"
@@ -297,9 +297,9 @@ def _files_table(image: Manifest, *, folded: bool = False) -> Table:
     packages = [entry.size for name, entry in image.files.items() if _is_package(name)]
     for name, entry in image.files.items():
         if not (folded and _is_package(name)):
-            table.add_row(name, mebibytes(entry.size), entry.sha256[:16])
+            table.add_row(name, _short(entry.size), entry.sha256[:16])
     if folded and packages:
-        table.add_row(f"firmware/* ({len(packages)} files)", mebibytes(sum(packages)), "")
+        table.add_row(f"firmware/* ({len(packages)} files)", _short(sum(packages)), "")
     return table
 
 
