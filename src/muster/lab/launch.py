@@ -60,8 +60,7 @@ def start(
     user_namespace = choose_namespace()
     state.make(folder)
     # After a crash the kernel may still be ending the namespace: that is worth a short wait.
-    crashed = control_pid(folder) is None
-    with state.locked(folder, limit_s=CRASH_LIMIT_S if crashed else 0) as lock:
+    with state.locked(folder, limit_s=0 if _answers(folder) else CRASH_LIMIT_S) as lock:
         state.clear(folder)
         plan = Plan(
             name=name,
@@ -180,6 +179,21 @@ def control_pid(folder: Path) -> int | None:
     pid: int = struct.unpack("3i", packed)[0]
     # 0 means a lab in a pid namespace that cannot be seen, and kill(0) would hit ourselves.
     return pid or None
+
+
+def _answers(folder: Path) -> bool:
+    """Whether a supervisor speaks. One that was killed this instant still listens, and never will.
+
+    What ends it closes this connection, too, so there is nothing to wait for blindly.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CRASH_LIMIT_S)
+        try:
+            probe.connect(str(folder / "control.sock"))
+            probe.sendall(b"GET /lab HTTP/1.0\r\n\r\n")
+            return bool(probe.recv(1))
+        except OSError:
+            return False
 
 
 def check_host(machines: list[Machine]) -> None:
