@@ -1,6 +1,8 @@
 """Who may fetch when many start at once: in turn, told when to ask again, never refused."""
 
-from collections.abc import Iterator
+import heapq
+import random
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -18,9 +20,9 @@ URL = "http://10.0.0.1:8472"
 class Hall:
     """A clock in seconds and a turnstile that goes by it."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, chance: Callable[[], float] = lambda: 0.5) -> None:
         self.now = 1000.0
-        self.turns = Turnstile("test", at_once, clock=lambda: self.now, chance=lambda: 0.5)
+        self.turns = Turnstile("test", at_once, clock=lambda: self.now, chance=chance)
 
 
 def test_so_many_are_let_in_and_the_others_told_when_to_come_back() -> None:
@@ -32,15 +34,70 @@ def test_so_many_are_let_in_and_the_others_told_when_to_come_back() -> None:
     assert hall.turns.waiting == 6
 
 
-def test_who_came_first_goes_first_whoever_asks_sooner() -> None:
+def test_room_is_held_for_who_came_before_and_asks_again_soon() -> None:
     hall = Hall(1)
     hall.turns.ask("first")
-    hall.turns.ask("second")
+    hall.now += hall.turns.ask("second")
     hall.turns.leave("first")
     assert hall.turns.ask("newcomer") > 0
     assert hall.turns.again("second") == 0
     assert hall.turns.ask("second") == 0
     assert hall.turns.waiting == 1
+
+
+def test_room_does_not_stay_empty_for_who_sleeps_on() -> None:
+    hall = Hall(1)
+    hall.turns.ask("first")
+    asleep = hall.turns.ask("second")
+    hall.turns.leave("first")
+    assert hall.turns.ask("newcomer") == 0
+    hall.now += asleep
+    assert hall.turns.again("second") > 0
+    hall.turns.leave("newcomer")
+    hall.now += LONGEST_S
+    assert hall.turns.ask("second") == 0
+
+
+@pytest.mark.parametrize("late", [0.5, 4.0])
+@pytest.mark.parametrize("at_once", [16, 64, 256])
+def test_a_hall_is_let_in_as_quickly_as_it_is_served_and_nobody_is_forgotten(
+    at_once: int, late: float
+) -> None:
+    """1,000 machines within 15 s; the wire serves 20 a second, however many share it."""
+    chance = random.Random(1)
+    hall = Hall(at_once, chance.random)
+    comings = [(hall.now + 15 * chance.random(), number, "ask") for number in range(1000)]
+    came = {number: at for at, number, _ in comings}
+    took = {}
+    heapq.heapify(comings)
+    begun, inside = hall.now, 0
+    while comings:
+        hall.now, number, does = heapq.heappop(comings)
+        if does == "leave":
+            hall.turns.leave(str(number))
+            took[number] = hall.now - came[number]
+            inside -= 1
+        elif wait := hall.turns.ask(str(number)):
+            heapq.heappush(comings, (hall.now + wait + late * chance.random(), number, "ask"))
+        else:
+            inside += 1
+            lasts = inside / 20 * chance.uniform(0.7, 1.3)
+            heapq.heappush(comings, (hall.now + lasts, number, "leave"))
+    assert len(took) == 1000
+    assert hall.now - begun < 1.2 * 1000 / 20
+    assert max(took.values()) < 55
+    assert hall.turns.waiting == 0
+
+
+def test_a_storm_of_yesterday_says_nothing_of_how_quickly_room_is_made_today() -> None:
+    hall = Hall(2)
+    for number in range(10):
+        hall.turns.ask(f"m{number}")
+        hall.turns.leave(f"m{number}")
+    hall.now += 86400
+    waits = [hall.turns.ask(f"n{number}") for number in range(4)]
+    assert waits[:2] == [0, 0]
+    assert max(waits) <= 5
 
 
 def test_who_asks_twice_takes_one_place_and_leaves_by_any_of_its_names() -> None:

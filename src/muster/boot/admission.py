@@ -6,11 +6,14 @@ wait 400 s at 1 Gbit/s, and firmware gives up; in turns the first has its kernel
 Firmware takes an error as final, so waiting is an answer like any other: a script that sleeps.
 """
 
+import math
 import random
 import threading
 import time
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from prometheus_client import Counter, Gauge
 
@@ -23,11 +26,23 @@ HOLD_S = 120.0
 SHORTEST_S, LONGEST_S = 2.0, 30.0
 _GRACE_S = 20.0
 """Later than it was told to ask by this, a machine has gone."""
+_GUESS_S = 5.0
+"""In so many seconds all who are inside make room, while nobody has been seen to."""
+_NEAR = 0.1
+"""Room is held for a machine that is due within this part of the time one needs inside, or is late
+
+by no more. Held for all who came before, however long they were told to sleep, room stays empty:
+1,000 machines that 16 at a time serve in 50 s then took 752 s. Held for none, newcomers take it: of
+6,000 at 64 a time the unluckiest hundredth waited 72 s instead of 46.
+"""
 _REMEMBERED = 50_000
 
 
 class Turnstile:
-    """At most `at_once` are inside; who came first goes first. Of one process, for any thread."""
+    """At most `at_once` are inside; who came first is told the soonest time, and finds room then.
+
+    Of one process, for any thread.
+    """
 
     def __init__(
         self,
@@ -47,6 +62,7 @@ class Turnstile:
         self._inside: dict[str, float] = {}
         self._names: dict[str, str] = {}
         self._waiting: dict[str, tuple[int, float]] = {}
+        self._due: list[tuple[float, int, str]] = []
         self._came = 0
         self._left: deque[float] = deque(maxlen=64)
 
@@ -65,7 +81,7 @@ class Turnstile:
             now = self._clock()
             self._forget(now)
             if who in self._inside or self._next(who, now):
-                self._waiting.pop(who, None)
+                self._wait_no_more(who)
                 self._inside.pop(who, None)
                 self._inside[who] = now
                 wait = 0.0
@@ -96,21 +112,21 @@ class Turnstile:
             return self._next(who, now)
 
     def _next(self, who: str, now: float) -> bool:
-        """Whether there is room for `who` and for everybody who came before and still waits."""
+        """Whether there is room for `who` and for those who came before and are due."""
         room = self._at_once - len(self._inside)
-        if room <= 0:
-            return False
-        gone = []
-        for other, (_, due) in self._waiting.items():
-            if other == who or room == 0:
+        mine, _ = self._waiting.get(who, (self._came + 1, now))
+        near = _NEAR * self._at_once / self._rate(now)
+        first = bisect_left(self._due, (now - near,))
+        for due, number, _ in islice(self._due, first, None):
+            if due > now + near or room <= 0:
                 break
-            if due + _GRACE_S < now:
-                gone.append(other)
-            else:
-                room -= 1
-        for other in gone:
-            del self._waiting[other]
+            room -= number < mine
         return room > 0
+
+    def _wait_no_more(self, who: str) -> None:
+        if place := self._waiting.pop(who, None):
+            number, due = place
+            del self._due[bisect_left(self._due, (due, number, who))]
 
     def _wait(self, who: str, now: float) -> float:
         self._told_metric.inc()
@@ -121,18 +137,31 @@ class Turnstile:
         expected = before / self._rate(now)
         # A quarter more or less, so that those who came together do not come together again.
         wait = min(LONGEST_S, max(SHORTEST_S, expected)) * (0.75 + 0.5 * self._chance())
+        # Loaders sleep whole seconds.
+        wait = float(math.ceil(wait))
         if who in self._waiting or len(self._waiting) < _REMEMBERED:
-            self._waiting[who] = (number, now + wait)
+            self._wait_until(who, number, now + wait)
         return wait
 
+    def _wait_until(self, who: str, number: int, due: float) -> None:
+        if place := self._waiting.get(who):
+            del self._due[bisect_left(self._due, (place[1], place[0], who))]
+        # Who waits already keeps its place in the dict's order.
+        self._waiting[who] = (number, due)
+        insort(self._due, (due, number, who))
+
     def _rate(self, now: float) -> float:
-        """Machines a second that make room, as of late; before any did, all within half a hold."""
+        """Machines a second that make room, as of late."""
         if len(self._left) < 2:
-            return self._at_once / (HOLD_S / 2)
+            return self._at_once / _GUESS_S
         return len(self._left) / max(0.5, now - self._left[0])
 
     def _forget(self, now: float) -> None:
         while self._inside and next(iter(self._inside.values())) + HOLD_S < now:
             del self._inside[next(iter(self._inside))]
+        while self._due and self._due[0][0] + _GRACE_S < now:
+            del self._waiting[self._due.pop(0)[2]]
+        while self._left and self._left[0] + HOLD_S < now:
+            self._left.popleft()
         if len(self._names) > 2 * (len(self._inside) + self._at_once):
             self._names = {n: who for n, who in self._names.items() if who in self._inside}

@@ -6,6 +6,8 @@ of ours, because "failed to bind DHCP server socket" does not tell a person what
 """
 
 import asyncio
+import fcntl
+import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,8 +17,12 @@ import structlog
 
 log = structlog.get_logger("dnsmasq")
 
-_CHUNK = 65536
-"""Bytes, as many as the pipe holds: dnsmasq waits when nobody reads."""
+_CHUNK = 8192
+"""Bytes, as many as the pipe holds: dnsmasq waits when nobody reads, and machines with it.
+
+With the usual 64 KiB, and asyncio's 128 behind it, 100 machines had an address at once whenever the
+database was behind, and asked for their boot answers at once (p99 205 ms instead of 120).
+"""
 _FIRST_WAIT = 0.5
 _STEADY = 60.0
 """Seconds after which a child that ends has not failed to start."""
@@ -46,6 +52,7 @@ class Dnsmasq:
         self._folder = folder
         self._on_lines = on_lines
         self._process: asyncio.subprocess.Process | None = None
+        self._lines = asyncio.StreamReader()
         self._keeper: asyncio.Task[None] | None = None
         self._last_lines: list[str] = []
         self._started = asyncio.Event()
@@ -86,29 +93,41 @@ class Dnsmasq:
                 await process.wait()
 
     async def _spawn(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            # The kernel ends the child with us: after kill -9 the port must be free again.
-            "setpriv",
-            "--pdeathsig=KILL",
-            self._program,
-            # In the foreground and as we are: it reads our folder, and in a user namespace (the
-            # lab without root) a change of group is refused.
-            "--no-daemon",
-            f"--conf-file={self._file}",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+        written = await self._pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                # The kernel ends the child with us: after kill -9 the port must be free again.
+                "setpriv",
+                "--pdeathsig=KILL",
+                self._program,
+                # In the foreground and as we are: it reads our folder, and in a user namespace (the
+                # lab without root) a change of group is refused.
+                "--no-daemon",
+                f"--conf-file={self._file}",
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=written,
+            )
+        finally:
+            os.close(written)
+
+    async def _pipe(self) -> int:
+        """A new pipe that holds no more than is noted at once; returns the end to write to."""
+        read, written = os.pipe()
+        fcntl.fcntl(written, fcntl.F_SETPIPE_SZ, _CHUNK)
+        self._lines = lines = asyncio.StreamReader(limit=_CHUNK // 2)
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(read, "rb")
         )
+        return written
 
     def _require(self) -> asyncio.subprocess.Process:
         assert self._process is not None
         return self._process
 
     async def _read(self) -> None:
-        stream = self._require().stderr
-        assert stream is not None
-        rest = b""
-        while chunk := await stream.read(_CHUNK):
+        lines, rest = self._lines, b""
+        while chunk := await lines.read(_CHUNK):
             *whole, rest = (rest + chunk).split(b"\n")
             # It writes no line of this length: what has no end is dropped before it fills memory.
             rest = rest if len(rest) < _CHUNK else b""

@@ -170,4 +170,5 @@ async def _tell(scope: HTTPScope, detail: str, *, failed: bool = False) -> None:
     if boot.isalnum() and (scope["method"] == "GET" or scope.get(THROUGH)):
         store: Store = scope["litestar_app"].state.store
         told = partial(timeline.file_fetched, boot_id=boot[:32], detail=detail, failed=failed)
-        await asyncio.to_thread(told, store, datetime.now(UTC))
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(store.writers, told, store, datetime.now(UTC))

@@ -180,8 +180,8 @@ def _decided(
     return plan
 
 
-@post("/report/{nonce:str}", status_code=204, sync_to_thread=True, request_max_body_size=16384)
-def report(
+@post("/report/{nonce:str}", status_code=204, request_max_body_size=16384)
+async def report(
     request: Request[object, object, State],
     nonce: Annotated[str, Parameter(max_length=128)],
     data: PhaseReport,
@@ -189,7 +189,8 @@ def report(
     now: datetime,
 ) -> None:
     """How far the initrd is."""
-    timeline.reported(store, now, nonce=nonce, report=data)
+    reported = partial(timeline.reported, store, now, nonce=nonce, report=data)
+    await asyncio.get_running_loop().run_in_executor(store.writers, reported)
     # Its loader is done with the wire; and its root file system is.
     request.app.state.boots.leave(nonce)
     if data.phase in ("swift", "root") and data.status == "done":

@@ -176,7 +176,7 @@ def reported(store: Store, now: datetime, *, nonce: str, report: PhaseReport) ->
         if spoken and spoken.key_hash and spoken.ended_at is None and report.phase in _BESIDE:
             beside(tx, spoken, Phase(report.phase), now, status=report.status, detail=report.detail)
             return
-        boot = nonce_boot(tx, nonce, now, what="a phase report")
+        boot = _unused(spoken, now, what="a phase report")
         if report.phase == "drivers":
             raise Forbidden("drivers come behind the hello", status=403)
         reach(tx, boot, Phase(report.phase), now, status=report.status, detail=report.detail)
@@ -214,7 +214,10 @@ def seed_served(store: Store, now: datetime, *, nonce: str, user_data: bool = Fa
 
 def nonce_boot(tx: Tx, nonce: str, now: datetime, *, what: str) -> Boot:
     """The boot of a nonce that is alive and not consumed; raises Forbidden."""
-    boot = boots.by_nonce(tx, secrets.digest(nonce))
+    return _unused(boots.by_nonce(tx, secrets.digest(nonce)), now, what=what)
+
+
+def _unused(boot: Boot | None, now: datetime, *, what: str) -> Boot:
     if boot is None:
         raise Forbidden(f"unknown nonce for {what}", status=401)
     if boot.nonce_expires_at is None or boot.nonce_expires_at <= now:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes a machine uses after its kernel: the seed, the packed agent, the agent's protocol."""
 
+import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import MediaType, Request, Response, Router, get, post
@@ -86,28 +88,32 @@ def agent_file() -> Response[bytes]:
     return Response(pack.packed(), media_type="application/zip")
 
 
-@post("/agent/hello", status_code=200, sync_to_thread=True, request_max_body_size=1024 * 1024)
-def say_hello(
+@post("/agent/hello", status_code=200, request_max_body_size=1024 * 1024)
+async def say_hello(
     request: AnyRequest, data: Hello, store: Store, policy: Policy, now: datetime
 ) -> Welcome:
     """Who the machine is; answers with its run, hold or denied."""
-    welcome = enlist.hello(store, policy, data, now)
+    loop = asyncio.get_running_loop()
+    welcome = await loop.run_in_executor(store.writers, enlist.hello, store, policy, data, now)
     request.app.state.boots.leave(data.nonce)
     return welcome
 
 
-@post("/agent/events", status_code=200, sync_to_thread=True, request_max_body_size=BATCH_LIMIT)
-def take_events(
+@post("/agent/events", status_code=200, request_max_body_size=BATCH_LIMIT)
+async def take_events(
     data: Batch, store: Store, policy: Policy, now: datetime, authorization: Bearer = ""
 ) -> Ack:
     """A batch of the run's events, in order; answers with the highest number stored."""
-    return results.ingest(store, policy, _token(authorization), data, now)
+    ingest = partial(results.ingest, store, policy, _token(authorization), data, now)
+    return await asyncio.get_running_loop().run_in_executor(store.writers, ingest)
 
 
-@post("/agent/plan", status_code=200, sync_to_thread=True)
-def next_plan(store: Store, now: datetime, authorization: Bearer = "") -> Plan:
+@post("/agent/plan", status_code=200)
+async def next_plan(store: Store, now: datetime, authorization: Bearer = "") -> Plan:
     """What the run owes now that its scripts have ended: what they found may add others."""
-    return results.plan(store, _token(authorization), now)
+    token = _token(authorization)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(store.writers, results.plan, store, token, now)
 
 
 @get("/agent/scripts/{sha256:str}", media_type="application/octet-stream", sync_to_thread=True)

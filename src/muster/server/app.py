@@ -33,8 +33,11 @@ from muster.store.engine import Store
 Clock = Callable[[], datetime]
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
-ANSWERS = 4
-"""Threads for boot answers alone; writing, they take turns anyhow."""
+ANSWERS = 8
+"""Threads for boot answers alone. Writing, they take turns anyhow; but each gets the interpreter's
+
+lock as often as every other thread, and with 1 or 2 the answers wait behind all else.
+"""
 AUDITS = 10
 """Refused requests written down a minute for one address, and twenty times as many in all."""
 

@@ -206,8 +206,8 @@ async def _serve(settings: Settings) -> None:
     _keep_what_is_here()
     log.info("serving", url=policy.url, dhcp=settings.dhcp, data=settings.data)
     try:
-        served = Relays(app, believed)
-        await _Server(_config(served), app.state.broadcaster.close).serve(sockets=listening)
+        served, doors = Relays(app, believed), sockets.doors(listening)
+        await _Server(_config(served), app.state.broadcaster.close).serve(sockets=doors)
     finally:
         if dnsmasq:
             await dnsmasq.stop()
@@ -350,7 +350,7 @@ def _dhcp_reader(store: Store, loaders: Loaders) -> Callable[[list[str]], Awaita
         for line in lines:
             log.debug("dnsmasq", line=line)
         if told := [said for line in lines if (said := reader.read(line))]:
-            await asyncio.to_thread(_note, store, told)
+            await asyncio.get_running_loop().run_in_executor(store.writers, _note, store, told)
 
     return on_lines
 

@@ -8,6 +8,7 @@ import socket
 
 _LISTEN_FDS_START = 3
 _GONE_MS = 180_000
+_DOORS = 8
 
 
 class CannotStart(Exception):
@@ -65,6 +66,18 @@ def inherited() -> list[socket.socket]:
         # dnsmasq, our child, must not hold the port when we are gone.
         os.set_inheritable(fd, False)  # noqa: FBT003
     return [socket.socket(fileno=fd) for fd in fds]
+
+
+def doors(listeners: list[socket.socket]) -> list[socket.socket]:
+    """Several descriptors of each listener, which are closed.
+
+    libuv accepts one connection a descriptor and turn of its loop (since 1.45, "don't accept()
+    connections in a loop"): at 600 connections a second an answer waited 0.5 s to be accepted.
+    """
+    opened = [listener.dup() for listener in listeners for _ in range(_DOORS)]
+    for listener in listeners:
+        listener.close()
+    return opened
 
 
 def own_address(listen: str) -> str:

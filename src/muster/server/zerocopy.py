@@ -6,12 +6,12 @@ handler sends a file, an offset and a count, the kernel does the rest (sendfile(
 """
 
 import asyncio
-import os
 from typing import Any, BinaryIO
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from muster.boot.files import ZERO_COPY
+from muster.server.sender import SENDER
 
 
 class Cycle(RequestResponseCycle):
@@ -41,39 +41,5 @@ class Cycle(RequestResponseCycle):
         transport.set_write_buffer_limits()
         if self.disconnected or transport.is_closing():
             raise ConnectionResetError("the machine has gone")
-        # A descriptor of our own: asyncio lets nobody wait for one that a transport has.
-        descriptor = os.dup(transport.get_extra_info("socket").fileno())
-        try:
-            return await _Sending(descriptor, file.fileno(), offset, count).finished
-        finally:
-            asyncio.get_running_loop().remove_writer(descriptor)
-            os.close(descriptor)
-
-
-class _Sending:
-    """One sendfile(2) whenever the socket has room.
-
-    One registration with the poller for a whole file; `loop.sendfile` makes one a chunk.
-    """
-
-    def __init__(self, socket: int, file: int, offset: int, count: int) -> None:
-        self._socket, self._file = socket, file
-        self._offset, self._end, self._begin = offset, offset + count, offset
-        loop = asyncio.get_running_loop()
-        self.finished: asyncio.Future[int] = loop.create_future()
-        loop.add_writer(socket, self._more)
-
-    def _more(self) -> None:
-        if self.finished.done():
-            return
-        try:
-            sent = os.sendfile(self._socket, self._file, self._offset, self._end - self._offset)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.finished.set_exception(error)
-            return
-        self._offset += sent
-        # Nothing was sent: the file is shorter than it was.
-        if self._offset == self._end or not sent:
-            self.finished.set_result(self._offset - self._begin)
+        connection = transport.get_extra_info("socket").fileno()
+        return await SENDER.send(connection, file.fileno(), offset, count)

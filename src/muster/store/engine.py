@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ _PRAGMAS = (
     "cache_size=-16384",
 )
 _PATIENCE = 20  # seconds that a connection waits for SQLite's lock
+_WRITERS_SQLITE, _WRITERS_POSTGRESQL = 4, 8
 
 
 class StoreError(Exception):
@@ -88,7 +90,12 @@ def _no_turn(*, first: bool = False) -> Iterator[None]:
 
 
 class Store:
-    """An open database. `write()` is one transaction, `read()` a snapshot."""
+    """An open database. `write()` is one transaction, `read()` a snapshot.
+
+    `writers` are threads for what machines tell, which is all writing: in a storm more of them than
+    take turns anyhow only stand in each other's way (p99 of the boot answer 290 ms with 24, else
+    210), and who asks something finds no thread left.
+    """
 
     def __init__(self, url: str) -> None:
         try:
@@ -103,6 +110,8 @@ class Store:
         self.is_sqlite = kind == "sqlite"
         self._house = secrets.token_hex(8)
         self._listeners: list[notices.Listener] = []
+        threads = _WRITERS_SQLITE if self.is_sqlite else _WRITERS_POSTGRESQL
+        self.writers = ThreadPoolExecutor(threads, "writer")
         self._turn: Callable[..., contextlib.AbstractContextManager[None]]
         if self.is_sqlite:
             self._turn = Turns().turn
@@ -188,6 +197,7 @@ class Store:
 
     def close(self) -> None:
         """Give every connection back."""
+        self.writers.shutdown()
         self._writer.dispose()
         self._reader.dispose()
 
