@@ -13,6 +13,8 @@ from muster.lab import folder as state
 from muster.lab import launch
 from muster.lab.errors import AlreadyUp
 
+pytestmark = pytest.mark.usefixtures("able_host")
+
 
 @contextmanager
 def held(folder: Path, last_words: bytes) -> Iterator[None]:
@@ -56,7 +58,7 @@ def start(folder: Path) -> None:
 
 
 @pytest.fixture
-def spawned(able_host: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def spawned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of labs that were started, which none is here."""
     names: list[str] = []
     monkeypatch.setattr(launch, "_spawn", lambda plan, lock: names.append(plan.name))
