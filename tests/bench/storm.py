@@ -229,7 +229,7 @@ def measure(folder: Path, library: Library, given: argparse.Namespace) -> dict[s
     print(
         f"{took:.1f} s for all; machines took {quantile(told.arrived_s, 0.5):.1f} s (p50),"
         f" {quantile(told.arrived_s, 1):.1f} s (longest); {told.fetched / 2**30:.1f} GiB fetched,"
-        f" {told.hashed} files hashed; {len(told.answers_s)} answers, {told.waits} waits for a turn,"
+        f" {told.hashed} files hashed; {len(told.answers_s)} answers, {told.waits} told to wait,"
         f" p50 {quantile(told.answers_s, 0.5) * 1000:.0f} ms; server CPU {spent:.1f} s;"
         f" repeated: {told.repeated}",
         file=sys.stderr,
