@@ -81,7 +81,8 @@ class Turnstile:
             now = self._clock()
             self._forget(now)
             if who in self._inside or self._next(who, now):
-                self._wait_no_more(who)
+                self._undue(who)
+                self._waiting.pop(who, None)
                 self._inside.pop(who, None)
                 self._inside[who] = now
                 wait = 0.0
@@ -123,8 +124,8 @@ class Turnstile:
             room -= number < mine
         return room > 0
 
-    def _wait_no_more(self, who: str) -> None:
-        if place := self._waiting.pop(who, None):
+    def _undue(self, who: str) -> None:
+        if place := self._waiting.get(who):
             number, due = place
             del self._due[bisect_left(self._due, (due, number, who))]
 
@@ -140,15 +141,11 @@ class Turnstile:
         # Loaders sleep whole seconds.
         wait = float(math.ceil(wait))
         if who in self._waiting or len(self._waiting) < _REMEMBERED:
-            self._wait_until(who, number, now + wait)
+            self._undue(who)
+            # Who waits already keeps its place in the dict's order.
+            self._waiting[who] = (number, now + wait)
+            insort(self._due, (now + wait, number, who))
         return wait
-
-    def _wait_until(self, who: str, number: int, due: float) -> None:
-        if place := self._waiting.get(who):
-            del self._due[bisect_left(self._due, (place[1], place[0], who))]
-        # Who waits already keeps its place in the dict's order.
-        self._waiting[who] = (number, due)
-        insort(self._due, (due, number, who))
 
     def _rate(self, now: float) -> float:
         """Machines a second that make room, as of late."""

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serves boot files by their hash: ranges, ETag, by sendfile(2); the bytes never change."""
 
-import asyncio
 import contextlib
 import os
 import re
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs
@@ -169,6 +167,7 @@ async def _tell(scope: HTTPScope, detail: str, *, failed: bool = False) -> None:
     # A relay sends the bytes itself and tells with HEAD.
     if boot.isalnum() and (scope["method"] == "GET" or scope.get(THROUGH)):
         store: Store = scope["litestar_app"].state.store
-        told = partial(timeline.file_fetched, boot_id=boot[:32], detail=detail, failed=failed)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(store.writers, told, store, datetime.now(UTC))
+        now = datetime.now(UTC)
+        await store.written(
+            timeline.file_fetched, now, boot_id=boot[:32], detail=detail, failed=failed
+        )

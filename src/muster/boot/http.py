@@ -189,8 +189,7 @@ async def report(
     now: datetime,
 ) -> None:
     """How far the initrd is."""
-    reported = partial(timeline.reported, store, now, nonce=nonce, report=data)
-    await asyncio.get_running_loop().run_in_executor(store.writers, reported)
+    await store.written(timeline.reported, now, nonce=nonce, report=data)
     # Its loader is done with the wire; and its root file system is.
     request.app.state.boots.leave(nonce)
     if data.phase in ("swift", "root") and data.status == "done":

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes a machine uses after its kernel: the seed, the packed agent, the agent's protocol."""
 
-import asyncio
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
 from litestar import MediaType, Request, Response, Router, get, post
@@ -93,8 +91,7 @@ async def say_hello(
     request: AnyRequest, data: Hello, store: Store, policy: Policy, now: datetime
 ) -> Welcome:
     """Who the machine is; answers with its run, hold or denied."""
-    loop = asyncio.get_running_loop()
-    welcome = await loop.run_in_executor(store.writers, enlist.hello, store, policy, data, now)
+    welcome = await store.written(enlist.hello, policy, data, now)
     request.app.state.boots.leave(data.nonce)
     return welcome
 
@@ -104,16 +101,13 @@ async def take_events(
     data: Batch, store: Store, policy: Policy, now: datetime, authorization: Bearer = ""
 ) -> Ack:
     """A batch of the run's events, in order; answers with the highest number stored."""
-    ingest = partial(results.ingest, store, policy, _token(authorization), data, now)
-    return await asyncio.get_running_loop().run_in_executor(store.writers, ingest)
+    return await store.written(results.ingest, policy, _token(authorization), data, now)
 
 
 @post("/agent/plan", status_code=200)
 async def next_plan(store: Store, now: datetime, authorization: Bearer = "") -> Plan:
     """What the run owes now that its scripts have ended: what they found may add others."""
-    token = _token(authorization)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(store.writers, results.plan, store, token, now)
+    return await store.written(results.plan, _token(authorization), now)
 
 
 @get("/agent/scripts/{sha256:str}", media_type="application/octet-stream", sync_to_thread=True)

@@ -350,7 +350,7 @@ def _dhcp_reader(store: Store, loaders: Loaders) -> Callable[[list[str]], Awaita
         for line in lines:
             log.debug("dnsmasq", line=line)
         if told := [said for line in lines if (said := reader.read(line))]:
-            await asyncio.get_running_loop().run_in_executor(store.writers, _note, store, told)
+            await store.written(_note, told)
 
     return on_lines
 

@@ -6,6 +6,7 @@ an event lost to a power cut is sent again by its agent, which still spools it u
 one writer connection with BEGIN IMMEDIATE and a pool of readers.
 """
 
+import asyncio
 import contextlib
 import json
 import secrets
@@ -14,8 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -41,6 +43,8 @@ _PRAGMAS = (
 )
 _PATIENCE = 20  # seconds that a connection waits for SQLite's lock
 _WRITERS_SQLITE, _WRITERS_POSTGRESQL = 4, 8
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class StoreError(Exception):
@@ -90,12 +94,7 @@ def _no_turn(*, first: bool = False) -> Iterator[None]:
 
 
 class Store:
-    """An open database. `write()` is one transaction, `read()` a snapshot.
-
-    `writers` are threads for what machines tell, which is all writing: in a storm more of them than
-    take turns anyhow only stand in each other's way (p99 of the boot answer 290 ms with 24, else
-    210), and who asks something finds no thread left.
-    """
+    """An open database. `write()` is one transaction, `read()` a snapshot."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -111,7 +110,7 @@ class Store:
         self._house = secrets.token_hex(8)
         self._listeners: list[notices.Listener] = []
         threads = _WRITERS_SQLITE if self.is_sqlite else _WRITERS_POSTGRESQL
-        self.writers = ThreadPoolExecutor(threads, "writer")
+        self._writers = ThreadPoolExecutor(threads, "writer")
         self._turn: Callable[..., contextlib.AbstractContextManager[None]]
         if self.is_sqlite:
             self._turn = Turns().turn
@@ -141,6 +140,18 @@ class Store:
         if told:
             for listener in tuple(self._listeners):
                 listener(told)
+
+    async def written(
+        self, what: Callable[Concatenate["Store", _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """What `what(self, ...)` returns, in one of few threads for what machines tell.
+
+        That is all writing: in a storm more threads than take turns anyhow only stand in each
+        other's way (p99 of the boot answer 290 ms with 24, else 210), and who asks something finds
+        no thread left.
+        """
+        work = partial(what, self, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._writers, work)
 
     def hear(self, listener: notices.Listener) -> Callable[[], None]:
         """Call `listener`, in any thread, with what each commit told; returns what ends that."""
@@ -197,7 +208,7 @@ class Store:
 
     def close(self) -> None:
         """Give every connection back."""
-        self.writers.shutdown()
+        self._writers.shutdown()
         self._writer.dispose()
         self._reader.dispose()
 
