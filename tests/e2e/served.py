@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.server.segments import lldp_speaker
+
 from muster.cli.client import ApiError, Client, machine_path
 from muster.lab.client import Lab
 from muster.lab.launch import open_listener
@@ -149,14 +151,12 @@ def lldp_switch(served: Served) -> Iterator[None]:
     """lldpd on the lab's bridge ports; a bridge forwards no LLDP (IEEE 802.1D, 7.12.6)."""
     with tempfile.TemporaryDirectory(prefix="muster-lldp-") as folder:
         Path(folder).chmod(0o755)
-        socket = f"{folder}/socket"
-        words = ["lldpd", "-d", "-u", socket, "-S", "lab switch", "-I", "*,!lo,!br0"]
+        socket = Path(folder) / "socket"
+        ports = ("-S", "lab switch", "-I", "*,!lo,!br0")
+        words = lldp_speaker(socket, *ports, every_s=LLDP_EVERY_S)
         with (served.folder / "lldpd.log").open("wb") as log:
             running = served.lab.run_inside(words, stdout=log, stderr=log)
-            served.wait("lldpd starts", Path(socket).exists, limit_s=30)
-            tune = ["lldpcli", "-u", socket, "configure", "lldp", "tx-interval", str(LLDP_EVERY_S)]
-            tuned = served.lab.run_inside(tune, stdout=log, stderr=log)
-            assert tuned.wait(30) == 0
+            served.wait("lldpd starts", socket.exists, limit_s=30)
             yield
         running.terminate()
         running.wait(30)

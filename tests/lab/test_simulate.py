@@ -63,7 +63,7 @@ def test_an_address_that_is_no_server_is_named(address: str) -> None:
         asyncio.run(run(Wave(address, 1), Outcome()))
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 3, fleet.RARE_EVERY - 1])
+@pytest.mark.parametrize("number", [0, 1, 2, 3, min(fleet.TRIALS), fleet.RARE_EVERY - 1])
 def test_what_a_simulated_machine_prints_can_be_read(number: int) -> None:
     document = read_document(fleet.document(number))
     short = summary(document)

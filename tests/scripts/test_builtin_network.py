@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.server.running import wait_for
-from tests.server.segments import Client, in_own_network, needs_root
+from tests.server.segments import Client, in_own_network, lldp_speaker, needs_root
 
 from muster.images.recipe import HERE
 from muster.lifecycle import readings
@@ -56,7 +56,7 @@ python3 -I -S - /run/muster/lldp <"$2" &
 tries=0
 until ls /run/muster/lldp/"$index"-* 2>/dev/null; do
     tries=$((tries + 1))
-    [ $tries -lt 200 ]
+    [ $tries -lt 200 ] || {{ kill $!; echo "nothing heard"; exit 1; }}
     sleep 0.05
 done >&2
 "$1"
@@ -148,15 +148,12 @@ def test_lldp_ends_as_soon_as_the_switch_was_heard(tmp_path: Path, open_folder: 
     def work() -> None:
         client = Client("srv0", "10.77.0.1/24")
         switch, listener = open_folder / "switch.socket", open_folder / "machine.socket"
-        common = ("lldpd", "-d", "-M", "4")
-        name = ("-S", "a switch", "-m", "10.77.0.1", "-I", "srv0")
+        hears = ("lldpd", "-d", "-M", "4", "-r", "-u", str(listener), "-I", "eth0")
+        name = ("-M", "4", "-S", "a switch", "-m", "10.77.0.1", "-I", "srv0")
+        speaks = lldp_speaker(switch, *name, every_s=1)
         try:
-            heard = client.inside(*common, "-r", "-u", str(listener), "-I", "eth0")
-            with daemon(*heard) as pid, daemon(*common, "-u", str(switch), *name):
-                wait_for(switch.exists)
+            with daemon(*client.inside(*hears)) as pid, daemon(*speaks):
                 wait_for(listener.exists)
-                tune = ["lldpcli", "-u", str(switch), "configure", "lldp", "tx-interval", "1"]
-                subprocess.run(tune, check=True, capture_output=True)
                 done = listen(client, tmp_path, pid, listener)
             assert done.returncode == 0, done.stderr
             assert done.stderr == b""
@@ -176,7 +173,7 @@ def test_what_was_heard_before_lldpd_ran_is_enough(tmp_path: Path, open_folder: 
     def work() -> None:
         client = Client("srv0", "10.77.0.1/24")
         switch = open_folder / "switch.socket"
-        words = ("lldpd", "-d", "-M", "4", "-u", str(switch), "-S", "a switch", "-I", "srv0")
+        words = lldp_speaker(switch, "-M", "4", "-S", "a switch", "-I", "srv0", every_s=1)
         (tmp_path / "agent.pyz").write_bytes(packed())
         (script,) = (s for s in builtin("commissioning") if s.name == "99-maas-01-capture-lldp")
         (tmp_path / "script").write_bytes(script.source)
@@ -185,9 +182,6 @@ def test_what_was_heard_before_lldpd_ran_is_enough(tmp_path: Path, open_folder: 
         path = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MUSTER_AGENT": f"{tmp_path}/agent.pyz"}
         try:
             with daemon(*words):
-                wait_for(switch.exists)
-                tune = ["lldpcli", "-u", str(switch), "configure", "lldp", "tx-interval", "1"]
-                subprocess.run(tune, check=True, capture_output=True)
                 inside = client.inside(*early, str(HERE / "files/initrd/bin/listen"))
                 done = subprocess.run(inside, capture_output=True, timeout=60, env=path)
             assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +34,17 @@ def in_own_network(work: Callable[[], Any]) -> Any:
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(run).result()
+
+
+def lldp_speaker(socket: Path, *more: str, every_s: int) -> list[str]:
+    """The command line of an lldpd that speaks this often; others must be able to read the folder.
+
+    By a file, as lldpd sets itself to its defaults by a command some time after its socket is
+    there, and then speaks every 30 s whatever it was told before.
+    """
+    told = socket.with_suffix(".conf")
+    told.write_text(f"configure lldp tx-interval {every_s}\n")
+    return ["lldpd", "-d", "-u", str(socket), "-O", str(told), *more]
 
 
 class Client:

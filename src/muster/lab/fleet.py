@@ -18,6 +18,8 @@ _MAC = "52:54:%MAC%"
 _GIB = 2**30
 RARE_EVERY = 1999
 """One machine of so many has accelerators; no other has."""
+TRIALS = frozenset(range(500, 505))
+"""The machines of a model on trial: as many, however large the fleet is."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,14 @@ MODELS = (
 RARE = Model("Dell Inc.", "PowerEdge XE8545", "AMD EPYC 7763 64-Core Processor", 64, 16, 128,
              "MT28908 Family [ConnectX-6]", 200000, "SAMSUNG MZWLR7T6HALA-00007", 8, 7680,
              4)  # fmt: skip
+TRIAL = Model("HPE", "ProLiant DL380 Gen12", "Intel(R) Xeon(R) 6767P", 64, 16, 96,
+              "MT2910 Family [ConnectX-7]", 400000, "MO003200KYDND", 8, 3200)  # fmt: skip
 
 
 def model(number: int) -> Model:
     """Of the machine with this number, from 0 on."""
+    if number in TRIALS:
+        return TRIAL
     return RARE if number % RARE_EVERY == RARE_EVERY - 1 else MODELS[number % len(MODELS)]
 
 
