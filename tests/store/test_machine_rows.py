@@ -1,11 +1,13 @@
+import math
 from dataclasses import replace
 from datetime import datetime
 
 import pytest
+import sqlalchemy as sa
 
 from muster.machine.identity import Claim, Known
 from muster.machine.states import State
-from muster.store import boots, clashes, counts, events, machines, people, runs
+from muster.store import boots, clashes, counts, events, hardware, machines, people, runs
 from muster.store.engine import Conflict, Missing, Store
 from muster.store.machines import Machine
 
@@ -215,3 +217,20 @@ def test_a_user_is_found_by_a_key_until_it_is_revoked(store: Store, now: datetim
         assert people.user_with_key(tx, "k1") is None
         assert people.user_with_key(tx, "k2") == ada
         assert people.user_named(tx, "eve") is None
+
+
+def test_facts_with_numbers_that_few_can_read_are_read_like_others(
+    store: Store, now: datetime
+) -> None:
+    told = '{"memory": 1e400, "cpu.cores": 4, "disks": [{"size": 1e400}, {"size": 5}]}'
+    with store.write() as tx:
+        machines.add(tx, machine("m1", now), {MAC: ""})
+        hardware.keep(tx, "id-m1", {})
+        tx.execute(sa.text("UPDATE hardware SET facts = :told"), {"told": told})
+    with store.read() as tx:
+        read = hardware.of(tx, ["id-m1"])["id-m1"]
+    assert dict(read) == {
+        "memory": math.inf,
+        "cpu.cores": 4,
+        "disks": [{"size": math.inf}, {"size": 5}],
+    }

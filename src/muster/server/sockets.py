@@ -72,7 +72,7 @@ def doors(listeners: list[socket.socket]) -> list[socket.socket]:
     """Several descriptors of each listener, which are closed.
 
     libuv accepts one connection a descriptor and turn of its loop (since 1.45, "don't accept()
-    connections in a loop"): at 600 connections a second an answer waited 0.5 s to be accepted.
+    connections in a loop"): at 600 connections a second each waited 0.6 s to be accepted.
     """
     opened = [listener.dup() for listener in listeners for _ in range(_DOORS)]
     for listener in listeners:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What conditions ask of each machine's hardware, read from its last document."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import sqlalchemy as sa
 
 from muster.machine import traits as kinds
 from muster.store import traits
-from muster.store.engine import Tx
+from muster.store.engine import Tx, from_json
 from muster.store.schema import hardware
 
 
@@ -38,16 +37,12 @@ class _Facts(Mapping[str, Any]):
     """
 
     def __init__(self, text: str) -> None:
-        try:
-            self._values: dict[str, Any] = _PARTS.decode(text)
-        except msgspec.MsgspecError:
-            # json knows NaN as well.
-            self._values = json.loads(text)
+        self._values: dict[str, Any] = from_json(text, _PARTS)
 
     def __getitem__(self, name: str) -> Any:
         value = self._values[name]
         if isinstance(value, msgspec.Raw):
-            value = self._values[name] = msgspec.json.decode(value)
+            value = self._values[name] = from_json(bytes(value))
         return value
 
     def __iter__(self) -> Iterator[str]:
